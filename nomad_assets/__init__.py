@@ -1,0 +1,1 @@
+"""NOMAD as a Dagster asset graph: teachers that write training data, their corpora, students, scores and a report."""

@@ -1,0 +1,132 @@
+"""What the grid starts from: the seed pool, the benchmark questions, the base model, and the seed subsets."""
+
+import dagster as dg
+import polars as pl
+
+from nomad_assets import schemas
+from nomad_assets.assets.project import Outcome, Project, Work
+from nomad_assets.profile import Profile, Source
+from nomad_assets.recipe import benchmarks, models, seeds
+from nomad_assets.recipe.sources import Rows, read_source
+
+PREVIEW_ROWS = 5
+TOKENIZER_CORPUS_ROWS = 2000
+
+
+def input_assets(project: Project) -> list[dg.AssetsDefinition]:
+    return [asset(project) for asset in (_seed_examples, _benchmark_questions, _base_model, _seed_subset)]
+
+
+def _seed_examples(project: Project) -> dg.AssetsDefinition:
+    @project.asset
+    def seed_examples(work: Work) -> Outcome:
+        """The pool of seed examples: normalised, validated, without repeats, in the order in which train sizes take them.
+
+        Wrong if it holds a benchmark question, two equal rows, or a row without a response.
+        """
+        sources = [_read(work.profile, source) for source in work.profile.seeds.sources]
+        questions = question_triples(_question_tables(work.profile))
+        pool, left_out = seeds.build_pool(sources, questions, work.seed)
+        work.write(pool, "seeds.parquet", schemas.SeedExamples)
+        work.write(left_out, "left_out.parquet", schemas.LeftOut)
+        reasons = dict(left_out.group_by("reason").len().iter_rows())
+        return Outcome(
+            rows=pool.height,
+            metrics={f"left_out_{reason}": count for reason, count in sorted(reasons.items())},
+            metadata={"preview": preview(pool.select("prompt", "response", "source"))},
+        )
+
+    return seed_examples
+
+
+def _benchmark_questions(project: Project) -> dg.AssetsDefinition:
+    @project.asset
+    def benchmark_questions(work: Work) -> Outcome:
+        """Questions with the answers that count as right, a table per local benchmark.
+
+        Wrong if a question has no answer its scoring rule can read. Tasks of lm-evaluation-harness bring their own.
+        """
+        tables = _question_tables(work.profile)
+        for name, table in tables.items():
+            work.write(table, f"questions/{name}.parquet", schemas.BenchmarkQuestions)
+        (work.stage / "questions").mkdir(exist_ok=True)
+        shown = pl.concat([t.head(2).select("benchmark", "question", "reference") for t in tables.values()]) if tables else pl.DataFrame()
+        return Outcome(
+            rows=sum(table.height for table in tables.values()),
+            metrics={f"questions_{name}": table.height for name, table in tables.items()},
+            metadata={"preview": preview(shown)},
+        )
+
+    return benchmark_questions
+
+
+def _base_model(project: Project) -> dg.AssetsDefinition:
+    @project.asset
+    def base_model(work: Work) -> Outcome:
+        """The base model as a folder: safetensors weights, tokenizer, chat template.
+
+        Wrong if its chat template does not close every turn with a special token: a teacher could then never learn to
+        end a prompt.
+        """
+        models.quiet()
+        settings = work.profile.base_model
+        source = settings.source if settings.source in models.BUILT_IN else work.profile.resolve(settings.source)
+        template = settings.chat_template
+        if template not in (None, "chatml"):
+            template = work.profile.resolve(template)
+        corpus: list[str] = []
+        if source == models.TINY:
+            rows = [row for entry in work.profile.seeds.sources for row in _read(work.profile, entry).rows]
+            corpus = [f"{row.prompt}\n{row.response}" for row in rows[:TOKENIZER_CORPUS_ROWS]]
+        facts = models.build_base_model(
+            source, work.stage / "model", chat_template=template, dtype=settings.dtype, corpus=corpus, seed=work.seed
+        )
+        return Outcome(metrics=facts)
+
+    return base_model
+
+
+def _seed_subset(project: Project) -> dg.AssetsDefinition:
+    @project.asset
+    def seed_subset(work: Work) -> Outcome:
+        """The seed examples that the teachers of one train size see: the head of the pool, so that smaller ones nest.
+
+        Wrong if it has another number of rows than its partition says.
+        """
+        subset = seeds.take_subset(work.read("seed_examples", "seeds.parquet"), work.cell.train_size)
+        work.write(subset, "seeds.parquet", schemas.SeedExamples)
+        return Outcome(rows=subset.height, metadata={"preview": preview(subset.select("prompt", "response", "source"))})
+
+    return seed_subset
+
+
+def _read(profile: Profile, source: Source) -> Rows:
+    return read_source(profile.resolve(source.path), source.where, source.limit)
+
+
+def _question_tables(profile: Profile) -> dict[str, pl.DataFrame]:
+    """Local questions by benchmark."""
+    return {
+        name: benchmarks.question_table(name, benchmark.rule, _read(profile, benchmark.source))
+        for name, benchmark in profile.benchmarks.items()
+        if benchmark.source is not None
+    }
+
+
+def question_triples(tables: dict[str, pl.DataFrame]) -> list[tuple[str, str, list[str]]]:
+    """(id, question, accepted answers), as the contamination rule reads them."""
+    return [row for table in tables.values() for row in table.select("id", "question", "answers").iter_rows()]
+
+
+def stored_questions(work: Work) -> dict[str, pl.DataFrame]:
+    """The question tables of the benchmark_questions parent."""
+    folder = work.parent("benchmark_questions") / "questions"
+    return {path.stem: pl.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
+
+
+def preview(table: pl.DataFrame) -> dg.MetadataValue:
+    """The first rows as a table for the UI."""
+    rows = table.head(PREVIEW_ROWS).with_columns(pl.all().cast(pl.String, strict=False)).to_dicts()
+    if not rows:
+        return dg.MetadataValue.md("no rows")
+    return dg.MetadataValue.table([dg.TableRecord({k: v if v is not None else "" for k, v in row.items()}) for row in rows])

@@ -1,0 +1,24 @@
+"""The only Definitions object; what workspace.yaml loads."""
+
+import dagster as dg
+
+from nomad_assets.assets.corpora import corpus_assets
+from nomad_assets.assets.inputs import input_assets
+from nomad_assets.assets.models import model_assets
+from nomad_assets.assets.project import Project
+from nomad_assets.assets.report import report_assets
+from nomad_assets.assets.scores import score_assets
+from nomad_assets.jobs import build_jobs
+from nomad_assets.profile import load_profile
+
+
+def build_definitions(project: Project) -> dg.Definitions:
+    """Assets and jobs of one profile."""
+    families = (input_assets, model_assets, corpus_assets, score_assets, report_assets)
+    assets = [asset for family in families for asset in family(project)]
+    return dg.Definitions(assets=assets, jobs=build_jobs(project.grid))
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return build_definitions(Project(load_profile()))

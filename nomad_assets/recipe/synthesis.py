@@ -1,0 +1,179 @@
+"""Synthesis: the teacher writes prompts from the bare user turn, then they are answered.
+
+Phase 1 samples prompts from nothing but the header of a user turn. A prompt ends properly when the model itself writes
+the end-of-turn token. Phase 2 writes responses to the prompts that did. Every attempt is a row of the corpus, with how
+it ended:
+
+    completed   the model closed the turn
+    length      it was still writing at max_new_tokens
+    empty       it closed the turn without writing anything
+    malformed   it wrote a special token inside the turn, or bytes that are not text
+
+Attempts run in shards. A shard is written whole, so a step that died goes on with the next one.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nomad_assets.profile import Synthesis
+from nomad_assets.recipe.engines import Engine, Generation, Request
+from nomad_assets.recipe.masking import Turns
+from nomad_assets.recipe.progress import Progress, silent
+from nomad_assets.recipe.seeding import derive_seed
+
+if TYPE_CHECKING:
+    import polars as pl
+
+NOT_ATTEMPTED = "not_attempted"
+FINAL_ANSWER = re.compile(r"####\s*(-?[\d.,]+)")
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]")
+
+
+def final_answer(response: str) -> str:
+    """What a response comes down to: the number after the first `####`, else the whole text folded to lower case.
+
+    "3 + 4 = 7\\n#### 7" -> "7"; "The  Nile" -> "the nile".
+    """
+    match = FINAL_ANSWER.search(response)
+    return match.group(1).replace(",", "").rstrip(".") if match else " ".join(response.lower().split())
+
+
+def ending(generation: Generation, turns: Turns) -> tuple[str, str]:
+    """How a turn ended, and its text."""
+    text = turns.decode(generation.ids)
+    if not generation.stopped:
+        return "length", text
+    if any(token in turns.specials for token in generation.ids) or CONTROL.search(text):
+        return "malformed", text
+    return ("completed" if text.strip() else "empty"), text.strip()
+
+
+def write_shard(
+    first_attempt: int,
+    attempts: int,
+    settings: Synthesis,
+    writer: Engine,
+    answerer: Callable[[], tuple[Engine, Turns]],
+    turns: Turns,
+    seed_of: Callable[[str, int], int],
+    cell: str,
+) -> "pl.DataFrame":
+    """Attempts `first_attempt` to `first_attempt + attempts - 1` as rows of the SyntheticCorpus schema.
+
+    `answerer` opens the engine that answers, with its own turns; it is called only when there is a prompt to answer.
+    `seed_of(phase, number)` gives each generation its own seed.
+    """
+    import polars as pl
+
+    numbers = range(first_attempt, first_attempt + attempts)
+    requests = [Request(turns.header, seed_of("prompt", number)) for number in numbers]
+    prompts = writer.generate(requests, settings.prompt, {turns.prompt_end})
+    rows: list[dict] = []
+    pending: list[dict] = []
+    for number, request, generation in zip(numbers, requests, prompts, strict=True):
+        end, text = ending(generation, turns)
+        row = {
+            "attempt": number, "prompt_seed": request.seed, "prompt": text, "prompt_end": end,
+            "prompt_tokens": len(generation.ids) + generation.stopped,
+        }  # fmt: skip
+        if end != "completed":
+            rows.append(_row(cell, row, 0))
+            continue
+        pending.extend({**row, "response_index": k} for k in range(settings.responses_per_prompt))
+    if pending:
+        rows.extend(_answer(pending, settings, answerer, seed_of, cell))
+    return pl.DataFrame(sorted(rows, key=lambda r: (r["attempt"], r["response_index"])), schema=COLUMNS)
+
+
+def _answer(pending: list[dict], settings: Synthesis, answerer, seed_of, cell: str) -> list[dict]:
+    """Phase 2 for the given prompts; agreement is counted over the responses to one prompt that completed."""
+    engine, turns = answerer()
+    count = settings.responses_per_prompt
+    requests = [
+        Request(turns.response_context(turns.encode(row["prompt"])), seed_of("response", row["attempt"] * count + row["response_index"]))
+        for row in pending
+    ]
+    rows = []
+    for row, request, generation in zip(
+        pending, requests, engine.generate(requests, settings.response, {turns.response_end}), strict=True
+    ):
+        end, text = ending(generation, turns)
+        facts = {
+            "response_seed": request.seed, "response": text, "response_end": end,
+            "response_tokens": len(generation.ids) + generation.stopped,
+            "final_answer": final_answer(text) if end == "completed" else None,
+        }  # fmt: skip
+        rows.append(_row(cell, {**row, **facts}, row["response_index"]))
+    for attempt in {row["attempt"] for row in rows}:
+        group = [row for row in rows if row["attempt"] == attempt]
+        answers = Counter(row["final_answer"] for row in group if row["final_answer"] is not None)
+        if not answers:
+            continue
+        top, votes = answers.most_common(1)[0]
+        for row in group:
+            row["agreement"], row["majority_answer"] = votes / len(group), row["final_answer"] == top
+    return rows
+
+
+COLUMNS = {
+    "id": str, "attempt": int, "response_index": int, "prompt_end": str, "response_end": str, "prompt": str,
+    "response": str, "final_answer": str, "agreement": float, "majority_answer": bool, "prompt_tokens": int,
+    "response_tokens": int, "prompt_seed": int, "response_seed": int,
+}  # fmt: skip
+
+
+def _row(cell: str, facts: dict, response_index: int) -> dict:
+    defaults = {name: None for name in COLUMNS} | {"response_end": NOT_ATTEMPTED, "response_tokens": 0}
+    row_id = f"{cell}/{facts['attempt']:06d}-{response_index}"
+    return {**defaults, **facts, "id": row_id, "response_index": response_index}
+
+
+def completed(corpus: "pl.DataFrame") -> "pl.DataFrame":
+    """Rows whose prompt and response both ended properly."""
+    import polars as pl
+
+    return corpus.filter(pl.col("response_end") == "completed")
+
+
+def synthesize(
+    settings: Synthesis,
+    writer: Engine,
+    answerer: Callable[[], tuple[Engine, Turns]],
+    turns: Turns,
+    *,
+    seed_parts: tuple,
+    cell: str,
+    scratch: Path,
+    progress: Progress = silent,
+) -> "pl.DataFrame":
+    """Shards until `settings.target` rows are completed or `settings.max_attempts` are spent.
+
+    Whole shards found in `scratch` are taken as they are. Ends early, with what there is, only at the attempt budget:
+    a teacher that fails most attempts is a result, not an error.
+    """
+    import polars as pl
+
+    def seed_of(phase: str, number: int) -> int:
+        return derive_seed(*seed_parts, phase, number)
+
+    scratch.mkdir(parents=True, exist_ok=True)
+    shards: list[pl.DataFrame] = []
+    attempts = done = 0
+    while done < settings.target and attempts < settings.max_attempts:
+        count = min(settings.shard_size, settings.max_attempts - attempts)
+        path = scratch / f"shard-{len(shards):06d}.parquet"
+        if not path.is_file():
+            shard = write_shard(attempts, count, settings, writer, answerer, turns, seed_of, cell)
+            partial = path.with_suffix(".partial")
+            shard.write_parquet(partial)
+            partial.rename(path)
+        shards.append(pl.read_parquet(path))
+        attempts += count
+        done += completed(shards[-1]).height
+        # Whichever bound is nearer says how far the work is.
+        share = max(done / settings.target, attempts / settings.max_attempts)
+        progress("synthesis", min(share, 1.0) * settings.target, settings.target, {"attempts": attempts, "completed": done})
+    return pl.concat(shards)

@@ -1,0 +1,287 @@
+"""Training teachers and students: one loss for any prompt loss weight.
+
+For rows with prompt tokens P and response tokens R (each with the end-of-turn token that closes it) the loss is
+
+    (w * sum of the losses on P + sum of the losses on R) / (w * |P| + |R|)
+
+summed over all rows of an optimizer step before dividing, so gradient accumulation and several processes give the same
+loss and gradients as one large batch.
+
+Rows of a batch are laid end to end in one sequence of shape (1, T) whose position ids restart at every row; the model
+attends within rows only. No token is padding, and `logits_to_keep` runs the language-model head at the supervised
+positions alone: logits have shape (1, S, V) with S supervised tokens instead of (rows, longest, V).
+"""
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nomad_assets.errors import NomadError
+from nomad_assets.profile import Training
+from nomad_assets.recipe.masking import TrainingRow
+from nomad_assets.recipe.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run did. `curve` has one entry per optimizer step: step, loss, learning_rate, grad_norm."""
+
+    curve: list[dict]
+    tokens: int
+    """Real tokens seen, over all passes."""
+    supervised_tokens: int
+    steps: int
+    precision: str
+    resumed_from: int
+    """Optimizer step of the checkpoint this run continued from; 0 when it started anew."""
+
+
+def pack(rows: list[TrainingRow]) -> dict[str, "torch.Tensor"]:
+    """Rows end to end: input_ids and position_ids (1, T); targets, weights and keep (S,), S supervised tokens.
+
+    `keep` are the positions whose next token carries loss. A row's first token is never predicted.
+    """
+    import torch
+
+    ids, positions, keep, targets, weights = [], [], [], [], []
+    for row in rows:
+        start = len(ids)
+        ids.extend(row.input_ids)
+        positions.extend(range(len(row.input_ids)))
+        for offset in range(1, len(row.input_ids)):
+            if row.loss_weights[offset] > 0:
+                keep.append(start + offset - 1)
+                targets.append(row.input_ids[offset])
+                weights.append(row.loss_weights[offset])
+    return {
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
+        "keep": torch.tensor(keep),
+        "targets": torch.tensor(targets),
+        "weights": torch.tensor(weights, dtype=torch.float32),
+    }
+
+
+def token_losses(model: "PreTrainedModel", batch: dict[str, "torch.Tensor"]) -> "torch.Tensor":
+    """Cross-entropy in nats at each supervised position, shape (S,), in float32."""
+    import torch
+
+    output = model(
+        input_ids=batch["input_ids"], position_ids=batch["position_ids"], logits_to_keep=batch["keep"], use_cache=False
+    )
+    return torch.nn.functional.cross_entropy(output.logits[0].float(), batch["targets"], reduction="none")
+
+
+def weighted_loss(model: "PreTrainedModel", batch: dict[str, "torch.Tensor"], total_weight: "torch.Tensor") -> "torch.Tensor":
+    """The loss of the module's head, a scalar; `total_weight` is w*|P| + |R| over the whole optimizer step."""
+    return (batch["weights"] * token_losses(model, batch)).sum() / total_weight
+
+
+def resolve_precision(precision: str) -> str:
+    """`bf16` or `fp32` for this machine."""
+    from nomad_assets.recipe.models import computes_in_bf16
+
+    if precision == "auto":
+        return "bf16" if computes_in_bf16() else "fp32"
+    return precision
+
+
+def passes(settings: Training, rows: int) -> int:
+    """Number of epochs: the setting, raised to reach `min_steps` optimizer steps."""
+    steps_per_epoch = math.ceil(rows / (settings.batch_size * settings.gradient_accumulation))
+    return max(math.ceil(settings.epochs), math.ceil(settings.min_steps / steps_per_epoch))
+
+
+def train(
+    model: "PreTrainedModel",
+    rows: list[TrainingRow],
+    settings: Training,
+    *,
+    seed: int,
+    scratch: Path,
+    stage: str = "training",
+    progress: Progress = silent,
+) -> TrainingResult:
+    """Train `model` in place; continue from the last checkpoint in `scratch` when there is one.
+
+    Raises NomadError when the loss stops being a number.
+    """
+    from transformers.trainer_utils import get_last_checkpoint
+
+    trainer, recorder = _trainer(model, rows, settings, seed, scratch, stage, progress)
+    checkpoint = get_last_checkpoint(str(scratch)) if scratch.is_dir() else None
+    trainer.train(resume_from_checkpoint=checkpoint)
+    curve = [
+        {"step": entry["step"], "loss": entry["loss"], "learning_rate": entry["learning_rate"], "grad_norm": entry["grad_norm"]}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]
+    if not all(math.isfinite(entry["loss"]) for entry in curve):
+        step = next(entry["step"] for entry in curve if not math.isfinite(entry["loss"]))
+        raise NomadError(f"{stage}: the loss is not a number from step {step} on; lower the learning rate ({settings.learning_rate})")
+    epochs = passes(settings, len(rows))
+    return TrainingResult(
+        curve=curve,
+        tokens=epochs * sum(len(row.input_ids) for row in rows),
+        supervised_tokens=epochs * sum(row.supervised for row in rows),
+        steps=trainer.state.global_step,
+        precision=resolve_precision(settings.precision),
+        resumed_from=recorder.started_at,
+    )
+
+
+def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: str, progress: Progress):
+    from transformers import Trainer, TrainingArguments
+
+    class PromptLossTrainer(Trainer):
+        """transformers' Trainer with the weighted loss; everything else (accelerate, FSDP, resume) is its own."""
+
+        # compute_loss divides by the weight of the whole optimizer step already
+        loss_is_scaled_for_ga = True
+
+        def _get_num_items_in_batch(self, batch_samples, device):
+            total = sum(batch["weights"].sum() for batch in batch_samples).to(device)
+            return self.accelerator.gather(total).sum() if self.args.world_size > 1 else total
+
+        def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+            total = inputs["weights"].sum() if num_items_in_batch is None else num_items_in_batch
+            # data-parallel gradients are averaged over processes, while `total` counts them all
+            return weighted_loss(model, inputs, total) * self.accelerator.num_processes
+
+        def floating_point_ops(self, inputs):
+            return 0
+
+    recorder = _Recorder.build(stage, progress, settings.checkpoint_minutes, sum(len(row.input_ids) for row in rows))
+    bf16 = resolve_precision(settings.precision) == "bf16"
+    arguments = TrainingArguments(
+        output_dir=str(scratch),
+        num_train_epochs=passes(settings, len(rows)),
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        optim="adamw_torch_fused",
+        bf16=bf16,
+        use_cpu=_on_cpu(),
+        gradient_checkpointing=settings.gradient_checkpointing,
+        train_sampling_strategy="group_by_length" if settings.length_grouped else "random",
+        fsdp=settings.fsdp,
+        seed=seed,
+        data_seed=seed,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        save_total_limit=1,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )
+    trainer = PromptLossTrainer(model=model, args=arguments, train_dataset=_Rows(rows), data_collator=_collate, callbacks=[recorder])
+    trainer.remove_callback(_printer())
+    return trainer, recorder
+
+
+class _Rows:
+    """Rows as the Trainer's dataset; `input_ids` is what its length grouping reads."""
+
+    def __init__(self, rows: list[TrainingRow]):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        return {"input_ids": self.rows[index].input_ids, "row": self.rows[index]}
+
+
+def _collate(items: list[dict]) -> dict[str, "torch.Tensor"]:
+    return pack([item["row"] for item in items])
+
+
+def _on_cpu() -> bool:
+    import torch
+
+    return not torch.cuda.is_available()
+
+
+def _printer():
+    from transformers.trainer_callback import PrinterCallback
+
+    return PrinterCallback
+
+
+class _Recorder:
+    """Progress and time-based checkpoints, built late because its base class needs transformers."""
+
+    @staticmethod
+    def build(stage: str, progress: Progress, checkpoint_minutes: float, tokens_per_epoch: int):
+        from transformers import TrainerCallback
+
+        class Recorder(TrainerCallback):
+            started_at = 0
+
+            def on_train_begin(self, args, state, control, **_):
+                self.started_at, self.begun, self.saved = state.global_step, time.monotonic(), time.monotonic()
+
+            def on_step_end(self, args, state, control, **_):
+                last = state.global_step >= state.max_steps
+                if not last and time.monotonic() - self.saved >= 60 * checkpoint_minutes:
+                    control.should_save, self.saved = True, time.monotonic()
+                return control
+
+            def on_log(self, args, state, control, logs=None, **_):
+                if not logs or "loss" not in logs:
+                    return
+                elapsed = max(time.monotonic() - self.begun, 1e-9)
+                done = (state.global_step - self.started_at) / max(state.max_steps, 1)
+                rate = done * state.num_train_epochs * tokens_per_epoch / elapsed
+                left = elapsed / max(done, 1e-9) * (state.max_steps - state.global_step) / state.max_steps
+                facts = {"loss": logs["loss"], "tokens_per_second": rate, "seconds_left": left}
+                progress(stage, state.global_step, state.max_steps, facts)
+
+        return Recorder()
+
+
+def response_log_probabilities(
+    model: "PreTrainedModel", rows: list[TrainingRow], tokens_per_batch: int = 2048
+) -> list[float]:
+    """Mean log-probability per supervised token of each row, in nats; rows are masked with prompt loss weight 0."""
+    import torch
+
+    results: dict[str, float] = {}
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        for batch in token_batches(rows, tokens_per_batch):
+            losses = token_losses(model, {k: v.to(device) for k, v in pack(batch).items()})
+            for row, part in zip(batch, losses.split([row.supervised for row in batch]), strict=True):
+                results[row.id] = -part.mean().item()
+    return [results[row.id] for row in rows]
+
+
+def token_batches(rows: list[TrainingRow], tokens_per_batch: int) -> list[list[TrainingRow]]:
+    """Rows in batches of at most that many tokens (a longer row stands alone), in order."""
+    batches: list[list[TrainingRow]] = []
+    size = 0
+    for row in rows:
+        if not batches or size + len(row.input_ids) > tokens_per_batch:
+            batches.append([])
+            size = 0
+        batches[-1].append(row)
+        size += len(row.input_ids)
+    return batches
+
+
+def write_curve(curve: list[dict], path: Path) -> None:
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in curve), encoding="utf-8")

@@ -1,0 +1,188 @@
+"""The contract between stages: one pandera model per table.
+
+Every table is validated eagerly against its model in the asset's body, before it is published. A LazyFrame would pass
+unread: pandera checks only the schema of one, never its values.
+"""
+
+import pandera.polars as pa
+import polars as pl
+from pandera.errors import SchemaErrors
+
+from nomad_assets.errors import NomadError
+from nomad_assets.recipe import benchmarks, curation
+
+ENDINGS = ["completed", "length", "empty", "malformed"]
+MAX_CASES = 20
+
+
+class Table(pa.DataFrameModel):
+    class Config:
+        strict = True
+        ordered = False
+
+
+class SeedExamples(Table):
+    """Normalised seed rows. Their order is the order in which train sizes take them."""
+
+    id: str = pa.Field(unique=True, str_length={"min_value": 16, "max_value": 16}, description="sha256 of prompt and response, 16 hex digits")
+    position: int = pa.Field(ge=0, unique=True, description="place in the pool; a subset is its head")
+    prompt: str = pa.Field(str_length={"min_value": 1})
+    response: str = pa.Field(str_length={"min_value": 1})
+    source: str = pa.Field(description="file or hub name the row was read from")
+    source_row: int = pa.Field(ge=1, description="1-based row in the source")
+    source_id: str = pa.Field(nullable=True, description="the id the source gave, if any")
+
+
+class LeftOut(Table):
+    """Source rows that are not in the pool."""
+
+    source: str
+    row: int = pa.Field(ge=1)
+    reason: str = pa.Field(isin=["not_single_turn", "repeat", "benchmark_question"])
+    evidence: str
+
+
+class BenchmarkQuestions(Table):
+    """Questions with the answers that count as right."""
+
+    id: str = pa.Field(unique=True)
+    benchmark: str
+    question: str = pa.Field(str_length={"min_value": 1})
+    answers: pl.List = pa.Field(dtype_kwargs={"inner": pl.String}, description="accepted answers, the canonical one first")
+    reference: str = pa.Field(str_length={"min_value": 1}, description="model answer whose log-probability is measured")
+
+    @pa.check("answers")
+    def every_question_has_an_accepted_answer(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.col(data.key).list.len() > 0)
+
+
+class TrainingCurve(Table):
+    """One row per optimizer step."""
+
+    step: int = pa.Field(ge=1, unique=True)
+    loss: float = pa.Field(ge=0, description="nats per unit of loss weight")
+    learning_rate: float = pa.Field(ge=0)
+    grad_norm: float = pa.Field(ge=0)
+
+
+class TooLong(Table):
+    """Rows left out of training because they exceed max_length."""
+
+    id: str
+    tokens: int = pa.Field(ge=1)
+
+
+class SyntheticCorpus(Table):
+    """Every attempt, and how it ended."""
+
+    id: str = pa.Field(unique=True, description="cell, attempt and response index")
+    attempt: int = pa.Field(ge=0)
+    response_index: int = pa.Field(ge=0)
+    prompt_end: str = pa.Field(isin=ENDINGS)
+    response_end: str = pa.Field(isin=[*ENDINGS, "not_attempted"])
+    prompt: str
+    response: str = pa.Field(nullable=True)
+    final_answer: str = pa.Field(nullable=True, description="what the response comes down to")
+    agreement: float = pa.Field(nullable=True, ge=0, le=1, description="share of the prompt's responses with its most frequent final answer")
+    majority_answer: bool = pa.Field(nullable=True, description="whether this row's final answer is the most frequent one")
+    prompt_tokens: int = pa.Field(ge=0)
+    response_tokens: int = pa.Field(ge=0)
+    prompt_seed: int = pa.Field(ge=0)
+    response_seed: int = pa.Field(nullable=True, ge=0)
+
+    @pa.dataframe_check
+    def only_proper_prompts_are_answered(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select((pl.col("prompt_end") == "completed") == (pl.col("response_end") != "not_attempted"))
+
+
+class CuratedCorpus(SyntheticCorpus):
+    """Every row with its verdict."""
+
+    verdict: str = pa.Field(isin=["kept", "dropped"])
+    reason: str = pa.Field(isin=[curation.KEPT, *curation.REASONS])
+    evidence: str = pa.Field(nullable=True, description="the twin, question, equation or bounds behind the reason")
+    evidence_similarity: float = pa.Field(nullable=True)
+    nearest_seed: str = pa.Field(nullable=True, description="id of the teacher's seed row nearest to the prompt")
+    normsim_2: float = pa.Field(nullable=True, ge=0, le=1, description="relevance: NormSim_2 to the seed pool")
+    normsim_inf: float = pa.Field(nullable=True, ge=0, le=1)
+    novelty: float = pa.Field(nullable=True, ge=-1e-6, le=2, description="1 - cosine to the nearest seed row")
+    seed_similarity: float = pa.Field(nullable=True, ge=-1, le=1)
+
+    @pa.dataframe_check
+    def kept_means_no_objection(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select((pl.col("verdict") == "kept") == (pl.col("reason") == "kept"))
+
+
+class NoveltyCurve(Table):
+    """Mean novelty of the corpus as it grows."""
+
+    rows: int = pa.Field(ge=1, unique=True)
+    novelty: float = pa.Field(ge=-1e-6, le=2, description="mean 1 - cosine of a new row to seeds and all earlier rows")
+
+
+class ProfileMetrics(Table):
+    """What a corpus is like, one row per figure."""
+
+    metric: str = pa.Field(unique=True)
+    value: float = pa.Field(nullable=True)
+
+
+class QuestionResults(Table):
+    """One value per question and metric."""
+
+    benchmark: str
+    question_id: str
+    metric: str
+    value: float
+
+    @pa.dataframe_check
+    def every_question_once_per_metric(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(~pl.struct("benchmark", "question_id", "metric").is_duplicated())
+
+    @pa.dataframe_check
+    def local_scores_are_shares_and_log_probabilities_negative(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        shares = pl.col("metric").is_in([benchmarks.PRIMARY, "f1"]) | pl.col("metric").str.starts_with("lm_eval_")
+        return data.lazyframe.select(
+            pl.when(pl.col("metric") == benchmarks.LOG_PROBABILITY)
+            .then(pl.col("value") <= 0)
+            .when(shares)
+            .then(pl.col("value").is_between(0, 1))
+            .otherwise(pl.col("value").is_finite())
+        )
+
+
+class Responses(Table):
+    """What the model answered."""
+
+    benchmark: str
+    question_id: str
+    question: str
+    response: str
+    reference: str
+
+
+class Scores(Table):
+    """Mean over questions with a 95% bootstrap interval."""
+
+    benchmark: str
+    metric: str
+    n: int = pa.Field(ge=1)
+    mean: float
+    low: float
+    high: float
+
+    @pa.dataframe_check
+    def interval_holds_the_mean(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select((pl.col("low") <= pl.col("mean") + 1e-9) & (pl.col("mean") <= pl.col("high") + 1e-9))
+
+
+def validate(table: pl.DataFrame, schema: type[Table], place: str) -> pl.DataFrame:
+    """The table itself if it conforms. Raises NomadError with the first 20 failing rows and a count per rule."""
+    try:
+        return schema.validate(table, lazy=True)
+    except SchemaErrors as errors:
+        failures = errors.failure_cases
+        counts = dict(failures.group_by("check").len().iter_rows())
+        cases = failures.head(MAX_CASES).with_columns(pl.all().cast(pl.String, strict=False)).to_dicts()
+        rules = ", ".join(f"{rule} ({count} rows)" for rule, count in sorted(counts.items(), key=str))
+        raise NomadError(f"{place}: the table breaks its contract {schema.__name__}: {rules}", cases, counts) from None

@@ -1,0 +1,189 @@
+"""The graph, once: every asset's partitions, parents and the settings that its content depends on.
+
+The assets, the jobs, the command line and the reuse of finished work all read this table.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nomad_assets.partitions import Cell, Grid
+from nomad_assets.profile import Profile, Training
+from nomad_assets.storage import Artifact, Store, digest, source_digest
+
+# Settings that change how a step runs, but not what it makes.
+NOT_IN_DIGEST = {"checkpoint_minutes", "length_grouped_memory", "fsdp", "processes"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One asset of the graph.
+
+    `settings(profile, grid, cell)` gives the settings its content depends on; parents are asset names.
+    """
+
+    name: str
+    partitions: Literal["none", "size", "cell"]
+    parents: tuple[str, ...]
+    settings: Callable[[Profile, Grid, Cell], dict]
+    group: str
+    kinds: tuple[str, ...]
+    heavy: bool = False
+    """Holds the accelerator: one at a time."""
+    code_version: str = "1"
+    optional_parents: bool = False
+    """Whether the step can run while some of its parents' partitions are missing."""
+
+
+def _training(training: Training) -> dict:
+    return training.model_dump(mode="json", exclude=NOT_IN_DIGEST)
+
+
+def _sources(profile: Profile, sources: list) -> list[dict]:
+    """Source settings with a digest of the content of local ones."""
+    found = []
+    for source in sources:
+        path = profile.resolve(source.path)
+        content = source_digest(Path(path)) if Path(path).exists() else None
+        found.append({**source.model_dump(mode="json"), "content": content})
+    return found
+
+
+def _benchmark_sources(profile: Profile) -> list:
+    return [benchmark.source for benchmark in profile.benchmarks.values() if benchmark.source is not None]
+
+
+def _model_source(profile: Profile) -> dict:
+    from nomad_assets.recipe.models import BUILT_IN, source_version
+
+    source = profile.base_model.source
+    path = Path(profile.resolve(source))
+    if source in BUILT_IN:
+        content: object = source_version(source)
+    elif path.is_dir():
+        # Names, sizes and times: reading 16 GB to learn that nothing changed is too slow, and a changed time costs
+        # only this one step, since its content digest then stays the same.
+        content = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in path.iterdir() if p.is_file())
+    else:
+        content = None
+    return {**profile.base_model.model_dump(mode="json"), "content": content}
+
+
+def _evaluation(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    benchmarks = {name: b.model_dump(mode="json", exclude={"source"}) for name, b in profile.benchmarks.items()}
+    return {"benchmarks": benchmarks, "bootstrap": profile.evaluation.bootstrap, "seed": profile.seed}
+
+
+def _seed_examples(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    held_out = _sources(profile, _benchmark_sources(profile))
+    return {"sources": _sources(profile, profile.seeds.sources), "held_out": held_out, "seed": profile.seed}
+
+
+def _questions(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    rules = {name: b.model_dump(mode="json") for name, b in profile.benchmarks.items()}
+    return {"benchmarks": rules, "sources": _sources(profile, _benchmark_sources(profile))}
+
+
+def _base_model(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    facts = _model_source(profile)
+    if profile.base_model.source == "tiny-random":
+        facts["tokenizer_corpus"] = _sources(profile, profile.seeds.sources)
+    return {**facts, "seed": profile.seed}
+
+
+def _teacher(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    arm = grid.arms[cell.arm]
+    return {
+        "training": _training(profile.teacher), "prompt_loss_weight": arm.weight, "replicate": arm.replicate,
+        "dtype": profile.base_model.dtype, "seed": profile.seed,
+    }  # fmt: skip
+
+
+def _corpus(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    settings = profile.synthesis.model_dump(mode="json")
+    return {"synthesis": settings, "arm": grid.arms[cell.arm].prompt_loss, "replicate": grid.arms[cell.arm].replicate, "seed": profile.seed}
+
+
+def _curation(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    return {"curation": profile.curation.model_dump(mode="json")}
+
+
+def _student(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    replicate = grid.arms[cell.arm].replicate if cell.arm else 0
+    return {"training": _training(profile.student), "replicate": replicate, "dtype": profile.base_model.dtype, "seed": profile.seed}
+
+
+def _seed_only(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    return {"seed": profile.seed}
+
+
+def _nothing(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    return {}
+
+
+def _report(profile: Profile, grid: Grid, cell: Cell) -> dict:
+    return {"profile": profile.model_dump(mode="json")}
+
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step("seed_examples", "none", (), _seed_examples, "inputs", ("polars", "pandera")),
+        Step("benchmark_questions", "none", (), _questions, "inputs", ("polars", "pandera")),
+        Step("base_model", "none", (), _base_model, "inputs", ("huggingface", "pytorch")),
+        Step("seed_subset", "size", ("seed_examples",), _nothing, "inputs", ("polars", "pandera")),
+        Step("teacher_model", "cell", ("seed_subset", "base_model"), _teacher, "teachers", ("huggingface", "pytorch"), True),
+        Step("synthetic_corpus", "cell", ("teacher_model",), _corpus, "corpora", ("pytorch", "polars"), True),
+        Step(
+            "curated_corpus", "cell", ("synthetic_corpus", "seed_subset", "seed_examples", "benchmark_questions"), _curation,
+            "corpora", ("polars", "pandera"),
+        ),
+        Step("corpus_profile", "cell", ("curated_corpus",), _seed_only, "corpora", ("polars",)),
+        Step("student_model", "cell", ("curated_corpus", "seed_subset", "base_model"), _student, "students", ("huggingface", "pytorch"), True),
+        Step("student_scores", "cell", ("student_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True),
+        Step("control_model", "size", ("seed_subset", "base_model"), _student, "students", ("huggingface", "pytorch"), True),
+        Step("control_scores", "size", ("control_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True),
+        Step("base_scores", "none", ("base_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True),
+        Step(
+            "recipe_report", "none", ("student_scores", "control_scores", "base_scores", "corpus_profile", "curated_corpus"),
+            _report, "report", ("markdown", "html"), optional_parents=True,
+        ),
+    )
+}  # fmt: skip
+
+
+def parent_places(step: Step, cell: Cell, grid: Grid) -> list[tuple[str, Cell]]:
+    """The (asset, cell) pairs a step reads: its own coordinates of a coarser parent, all cells of a finer one."""
+    places = []
+    for name in step.parents:
+        for member in grid.members(STEPS[name].partitions):
+            if cell.train_size is None or member in (Cell(), Cell(cell.train_size), cell):
+                places.append((name, member))
+    return places
+
+
+def find_parents(step: Step, cell: Cell, grid: Grid, store: Store) -> dict[tuple[str, Cell], Artifact]:
+    """Current artifacts of all parents. Raises NomadError naming the first that is missing, unless they are optional."""
+    found = {}
+    for name, place in parent_places(step, cell, grid):
+        artifact = store.current(name, place) if step.optional_parents else store.require(name, place)
+        if artifact is not None:
+            found[name, place] = artifact
+    return found
+
+
+def input_digest(step: Step, settings: dict, parents: dict[tuple[str, Cell], Artifact]) -> str:
+    """What decides whether there is work: code version, settings, and the content of the parents."""
+    contents = {f"{name}/{place.label}": artifact.manifest.content_digest for (name, place), artifact in parents.items()}
+    return digest({"asset": step.name, "code_version": step.code_version, "settings": settings, "parents": contents})
+
+
+def is_current(step: Step, cell: Cell, profile: Profile, grid: Grid, store: Store) -> bool:
+    """Whether the current artifact was made from exactly what a run would read now."""
+    artifact = store.current(step.name, cell)
+    places = parent_places(step, cell, grid)
+    if artifact is None or (not step.optional_parents and any(store.current(*place) is None for place in places)):
+        return False
+    parents = find_parents(step, cell, grid, store)
+    return artifact.manifest.input_digest == input_digest(step, step.settings(profile, grid, cell), parents)
