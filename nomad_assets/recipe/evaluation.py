@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+FEWSHOT_SEED = 1234  # lm-evaluation-harness' own default, so that hub tasks show the same examples as its command line
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Tables of the schemas QuestionResults (one row per question and metric), Responses and Scores."""
@@ -51,11 +54,12 @@ def evaluate(
     engine = TransformersEngine.load(folder, batch_size=batch_size, pad_id=turns.pad)
     total = questions.height
     lm = _harness_model(engine, turns, lambda done: progress("evaluation", done, max(total, done), {}))
+    tasks = _task_manager(benchmarks)
     tables: list[tuple[list[dict], list[dict]]] = []
     for name, benchmark in benchmarks.items():
         local = questions.filter(pl.col("benchmark") == name)
         task = benchmark.task or local_task(name, benchmark.rule, local, benchmark.max_new_tokens)
-        tables.append(_run_task(lm, name, task))
+        tables.append(_run_task(lm, tasks, name, task))
         if benchmark.task is None:
             tables.append((_log_probabilities(engine.model, turns, name, local), []))
     results = pl.DataFrame([r for table in tables for r in table[0]], schema=RESULTS)
@@ -87,6 +91,7 @@ def _harness_model(engine: TransformersEngine, turns: Turns, on_progress: Callab
 
     The tasks, the requests, stop handling and log-likelihoods stay the harness'; greedy decoding gives the same tokens.
     """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     from lm_eval.models.huggingface import HFLM
 
     class HarnessModel(HFLM):
@@ -139,13 +144,24 @@ def _harness_model(engine: TransformersEngine, turns: Turns, on_progress: Callab
     return lm
 
 
-def _run_task(lm, name: str, task: str | dict) -> tuple[list[dict], list[dict]]:
-    """Per-question metric values and responses of one task."""
-    from lm_eval import simple_evaluate
+def _task_manager(benchmarks: dict[str, Benchmark]):
+    """The harness' task index; its 13,000 task files are read only when a profile names one of them."""
+    from lm_eval.tasks import TaskManager
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    return TaskManager(include_defaults=any(benchmark.task for benchmark in benchmarks.values()))
+
+
+def _run_task(lm, tasks, name: str, task: str | dict) -> tuple[list[dict], list[dict]]:
+    """Per-question metric values and responses of one task."""
+    from lm_eval.evaluator import evaluate as run
+
     try:
-        outcome = simple_evaluate(model=lm, tasks=[task], apply_chat_template=True, bootstrap_iters=0, log_samples=True)
+        loaded = tasks.load([task])
+        for one in loaded["tasks"].values():
+            if one.get_config("num_fewshot") is None:
+                one.set_config(key="num_fewshot", value=0)
+            one.set_fewshot_seed(seed=FEWSHOT_SEED)
+        outcome = run(lm=lm, task_dict=loaded, apply_chat_template=True, fewshot_as_multiturn=True, bootstrap_iters=0)
     except (OSError, KeyError, ValueError) as error:
         raise NomadError(f"benchmarks.{name}: lm-evaluation-harness could not run {task if isinstance(task, str) else name!r}: {error}") from error
     results, responses = [], []

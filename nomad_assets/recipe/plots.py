@@ -224,4 +224,8 @@ def _legend(axes: "Axes") -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         columns = 2 if len(labels) > 1 else 1
+        rows = -(-len(labels) // columns)
+        width, height = axes.figure.get_size_inches()
+        # A long legend must add to the figure, not eat the plot: 0.19 inches are a line of 9 pt text.
+        axes.figure.set_size_inches(width, height + 0.19 * max(0, rows - 2))
         axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)

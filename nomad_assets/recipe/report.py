@@ -421,8 +421,9 @@ def _caveats(findings: Findings) -> list[str]:
             "Another random seed can move a score by more; set replicates to see by how much."
         )
     notes.append(
-        f"At 95%, about one in twenty intervals misses zero where there is no difference. With fewer than "
-        f"{settling_questions()} questions answered differently an interval is extended to zero, for no such result settles anything."
+        "At 95%, about one in twenty intervals misses zero where there is no difference. With fewer than "
+        f"{settling_questions()} questions answered differently an interval is extended to zero, for no such result "
+        "settles anything."
     )
     notes += [_unfilled(cell) for cell in data.corpora.iter_rows(named=True) if cell["kept"] < cell["keep_target"]]
     for name, metric in findings.shares.items():
@@ -572,6 +573,11 @@ def _lenses(data: ReportData) -> list[Block]:
         curve = data.novelty_curve.sort("train_size", "arm", "rows")
         curve = curve.with_columns(label=pl.format("{}/{}", "train_size", "arm"))
         alt = "Novelty of what adding rows brings against corpus size, a line for each cell; falling means repetition."
+        # Dozens of lines cannot be told apart, and replicates of a cell show the same course.
+        others = data.corpora.filter(pl.col("replicate") > 0).select("train_size", "arm")
+        if len(others):
+            curve = curve.join(others, on=["train_size", "arm"], how="anti", maintain_order="left")
+            alt += " First replicates only."
         blocks.append(Picture(plots.svg(plots.novelty_against_size(curve)), alt))
     return blocks
 

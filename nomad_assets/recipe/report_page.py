@@ -274,6 +274,7 @@ pre { margin: .15rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 
 @media print { :root { color-scheme: light; --ground: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; }
   main { max-width: none; padding: 0; } nav { display: none; } body { font-size: 10pt; }
   .table { overflow: visible; border: 0; } table { font-size: 8pt; } th, td { padding: .2rem .35rem;
-  white-space: normal; } tr, figure, article, h2, h3 { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  white-space: normal; } tr, figure, article, h2, h3 { break-inside: avoid; } h2, h3, caption, thead {
+  break-after: avoid; } tbody th { position: static; }
   figure { width: 45%; } }
 """

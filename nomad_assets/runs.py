@@ -1,0 +1,97 @@
+"""The grid as Dagster runs, one per cell, in this process."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+
+from nomad_assets.assets.project import Project
+from nomad_assets.definitions import build_definitions
+from nomad_assets.errors import NomadError
+from nomad_assets.jobs import JOB_ASSETS
+from nomad_assets.partitions import Cell
+from nomad_assets.profile import load_profile
+from nomad_assets.recipe.progress import Progress
+from nomad_assets.steps import STEPS, is_current
+
+
+def run_grid(profile: str | None, cells: list[str], until: str | None, force: bool, progress: Progress, say: Callable[[str], None]) -> list[str]:
+    """Run what is not up to date; the failures, each as `asset [cell]: message`.
+
+    A failure ends its own cell; the other cells go on, except after a failure in what all of them read.
+    Raises NomadError on an unknown profile, cell or asset, and outside a folder with dagster.yaml.
+    """
+    project = Project(load_profile(profile), listener=progress)
+    wanted = [project.grid.parse(text) for text in cells] or project.grid.cells
+    assets = needed(until)
+    definitions = build_definitions(project)
+    failures: list[str] = []
+    started = time.monotonic()
+    with instance() as dagster:
+        for job, names in JOB_ASSETS.items():
+            chosen = [name for name in names if name in assets]
+            places = [place for place in project.grid.members(STEPS[names[0]].partitions) if _touches(place, wanted)]
+            for place in places if chosen else []:
+                label = job if place == Cell() else f"{job} {place.label}"
+                if not force and all(is_current(STEPS[name], place, project.profile, project.grid, project.store) for name in chosen):
+                    say(f"{label}: nothing changed")
+                    continue
+                clock = time.monotonic()
+                failed = _run(definitions, dagster, job, chosen, place, force)
+                say(f"{label}: {'failed' if failed else 'done'} in {time.monotonic() - clock:.0f} s")
+                failures += failed
+            if failures and job == "inputs":
+                break
+    say(f"{len(failures)} failures, {time.monotonic() - started:.0f} s in all")
+    return failures
+
+
+def needed(until: str | None) -> set[str]:
+    """All assets, or `until` and everything before it. Raises NomadError on an unknown name."""
+    if until is None:
+        return set(STEPS)
+    if until not in STEPS:
+        raise NomadError(f"--until {until!r}: unknown asset; known: {', '.join(STEPS)}")
+    found, queue = set(), [until]
+    while queue:
+        name = queue.pop()
+        found.add(name)
+        queue += STEPS[name].parents
+    return found
+
+
+def instance() -> dg.DagsterInstance:
+    """The instance that the UI reads: `DAGSTER_HOME`, by default this folder when it has a dagster.yaml."""
+    if "DAGSTER_HOME" not in os.environ:
+        if not Path("dagster.yaml").is_file():
+            raise NomadError("no dagster.yaml in this folder; change to the project's root, or set DAGSTER_HOME")
+        os.environ["DAGSTER_HOME"] = str(Path.cwd())
+    return dg.DagsterInstance.get()
+
+
+def _touches(place: Cell, wanted: list[Cell]) -> bool:
+    return place.train_size is None or any(place in (cell, Cell(cell.train_size)) for cell in wanted)
+
+
+def _run(definitions: dg.Definitions, dagster: dg.DagsterInstance, job: str, chosen: list[str], place: Cell, force: bool) -> list[str]:
+    config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if force:
+        config["ops"] = {name: {"config": {"force": True}} for name in chosen}
+    result = definitions.resolve_job_def(job).execute_in_process(
+        instance=dagster,
+        partition_key=place.partition_key,
+        asset_selection=[dg.AssetKey(name) for name in chosen],
+        run_config=config,
+        raise_on_error=False,
+    )
+    return [_message(event, place) for event in result.all_node_events if event.is_step_failure]
+
+
+def _message(event: dg.DagsterEvent, place: Cell) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data is not None:
+        return data.user_failure_data.description
+    cause = data.error.cause or data.error
+    return f"{event.step_key} [{place.label}]: {cause.message.strip()}"
