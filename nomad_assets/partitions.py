@@ -93,7 +93,7 @@ class Grid:
         Raises NomadError naming what is accepted when the size or the arm is unknown.
         """
         size, _, arm = text.partition("/")
-        if not size.isdigit() or int(size) not in self.train_sizes:
+        if not size.isdecimal() or int(size) not in self.train_sizes:
             known = ", ".join(str(s) for s in self.train_sizes)
             raise NomadError(f"cell {text!r}: unknown train size {size!r}; this profile has {known}")
         if arm not in self.arms:

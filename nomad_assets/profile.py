@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class Source(Section):
@@ -173,7 +173,7 @@ class Curation(Section):
     """p of the NormSim_p that the band is cut from."""
     band: Literal["none", "low", "middle", "high"] = "middle"
     """Part of the rows, ordered by NormSim, that is kept."""
-    band_quantiles: tuple[Share, Share] = (1 / 3, 2 / 3)
+    band_quantiles: Annotated[tuple[Share, Share], Field(strict=False)] = (1 / 3, 2 / 3)
     """Where the middle band starts and ends."""
     embedder: str = "all-MiniLM-L6-v2"
     """Sentence embedder: the packaged all-MiniLM-L6-v2, a folder, or hf://owner/name."""

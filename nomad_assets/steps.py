@@ -123,7 +123,7 @@ def _nothing(profile: Profile, grid: Grid, cell: Cell) -> dict:
 
 
 def _report(profile: Profile, grid: Grid, cell: Cell) -> dict:
-    return {"profile": profile.model_dump(mode="json")}
+    return {"profile": profile.model_dump(mode="json", exclude={"teacher": NOT_IN_DIGEST, "student": NOT_IN_DIGEST})}
 
 
 STEPS: dict[str, Step] = {

@@ -50,7 +50,10 @@ def _load(embedder: str):
         return SentenceTransformer(hub["name"], revision=hub["revision"])
     if not Path(embedder).is_dir():
         raise NomadError(f"curation.embedder {embedder!r}: no such folder; give a folder, hf://owner/name or {PACKAGED!r}")
-    return SentenceTransformer(embedder)
+    try:
+        return SentenceTransformer(embedder)
+    except (OSError, ValueError) as error:
+        raise NomadError(f"curation.embedder {embedder!r}: could not be loaded: {error}") from error
 
 
 def norm_sim(rows: "np.ndarray", pool: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:

@@ -98,6 +98,9 @@ def _harness_model(engine: TransformersEngine, turns: Turns, on_progress: Callab
         generated_tokens = 0
         questions_done = 0
 
+        def generate_until(self, requests, disable_tqdm=True):
+            return super().generate_until(requests, disable_tqdm=True)  # the step reports its own progress
+
         def tok_encode(self, string, *args, **kwargs):
             ids = self.encoded.get(string)
             return ids if ids is not None else super().tok_encode(string, *args, **kwargs)

@@ -21,7 +21,7 @@ SHORT_QUESTION = 13
 SHINGLE = 3
 PERMUTATIONS = 128
 # An operator before a number is a token too: "2 + 3" and "2 - 3" are different questions.
-_WORD = re.compile(r"[^\W_]+|[-+*/^<>=](?=\s*[\d(])")
+_WORD = re.compile(r"[^\W_]+|[-−+*/×÷^<>=](?=\s*[\d(])")
 
 
 def tokens(text: str) -> list[str]:

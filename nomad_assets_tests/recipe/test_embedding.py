@@ -1,0 +1,92 @@
+"""NormSim and nearest rows against a plain computation, and the packaged embedder."""
+
+import numpy as np
+import pytest
+
+from nomad_assets.errors import NomadError
+from nomad_assets.recipe import embedding
+from nomad_assets.recipe.embedding import PACKAGED, embed, nearest, norm_sim
+
+
+def unit(count: int, dimensions: int, seed: int) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(count, dimensions))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_norm_sim_by_hand():
+    """Against two orthogonal texts: the first of them has cosines 1 and 0, the diagonal 0.6 and 0.8, its opposite the same by modulus."""
+    pool = np.array([[1, 0], [0, 1]], np.float32)
+    rows = np.array([[1, 0], [0.6, 0.8], [-0.6, -0.8]], np.float32)
+    two, top = norm_sim(rows, pool)
+    np.testing.assert_allclose(two, [0.5**0.5] * 3, rtol=1e-6)
+    np.testing.assert_allclose(top, [1, 0.8, 0.8], rtol=1e-6)
+
+
+def test_nearest_by_hand():
+    pool = np.array([[1, 0], [0, 1]], np.float32)
+    index, cosine = nearest(np.array([[0.8, 0.6], [0.6, 0.8], [-1, 0]], np.float32), pool)
+    assert index.tolist() == [0, 1, 1]
+    np.testing.assert_allclose(cosine, [0.8, 0.8, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("block", [1, 3, 7, 8, 4096])
+def test_blocks_change_nothing(monkeypatch, block):
+    monkeypatch.setattr(embedding, "BLOCK", block)
+    rows, pool = unit(8, 16, 0), unit(21, 16, 1)
+    similarity = rows.astype(np.float64) @ pool.astype(np.float64).T
+    two, top = norm_sim(rows, pool)
+    np.testing.assert_allclose(two, np.sqrt((similarity**2).mean(1)), rtol=1e-5)
+    np.testing.assert_allclose(top, np.abs(similarity).max(1), rtol=1e-5)
+    index, cosine = nearest(rows, pool)
+    assert index.tolist() == similarity.argmax(1).tolist()
+    np.testing.assert_allclose(cosine, similarity.max(1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("block", [1, 2, 4096])
+def test_the_first_of_equally_near_rows_is_taken(monkeypatch, block):
+    monkeypatch.setattr(embedding, "BLOCK", block)
+    pool = np.array([[0, 1], [1, 0], [1, 0]], np.float32)
+    assert nearest(np.array([[1, 0]], np.float32), pool)[0].tolist() == [1]
+
+
+def test_a_negative_similarity_is_still_the_nearest():
+    index, cosine = nearest(np.array([[-1, 0]], np.float32), np.array([[1, 0], [0.6, 0.8]], np.float32))
+    assert index.tolist() == [1]
+    np.testing.assert_allclose(cosine, [-0.6], rtol=1e-6)
+
+
+def test_rounding_never_leaves_the_range():
+    vectors = unit(50, 384, 3) * np.float32(1 + 1e-6)
+    two, top = norm_sim(vectors, vectors[:1])
+    assert two.max() <= 1 and top.max() <= 1
+    assert nearest(vectors, vectors)[1].max() <= 1
+
+
+def test_no_rows():
+    two, top = norm_sim(unit(0, 4, 0), unit(3, 4, 0))
+    index, cosine = nearest(unit(0, 4, 0), unit(3, 4, 0))
+    assert [len(a) for a in (two, top, index, cosine)] == [0, 0, 0, 0]
+
+
+def test_the_packaged_embedder():
+    texts = ["What is the capital of Peru?", "Which city is Peru's capital?", "How do I fix a flat bicycle tyre?", "7 * 8 = 56"]
+    vectors = embed(texts, PACKAGED)
+    assert (vectors.shape, vectors.dtype) == ((4, 384), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    index, cosine = nearest(vectors[:1], vectors[1:])
+    assert index.tolist() == [0]
+    assert cosine[0] > 0.8
+    assert embed([], PACKAGED).shape == (0, 384)
+
+
+def test_an_unknown_embedder(tmp_path):
+    with pytest.raises(NomadError, match="^curation.embedder '/no/such': no such folder; give a folder, hf://owner/name or 'all-MiniLM-L6-v2'$"):
+        embed(["a"], "/no/such")
+    with pytest.raises(NomadError, match="^hf://nobody: not of the form hf://owner/name"):
+        embed(["a"], "hf://nobody")
+
+
+def test_a_folder_that_is_no_embedder(tmp_path):
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(NomadError, match=f"^curation.embedder '{tmp_path}': "):
+        embed(["a"], str(tmp_path))

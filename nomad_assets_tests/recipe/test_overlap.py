@@ -1,0 +1,239 @@
+"""The contamination rule at its borders, and near-repeats."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nomad_assets.recipe.overlap import ContaminationIndex, NearRepeats, Overlap, jaccard, shingles, tokens
+
+REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def words(start: int, stop: int, prefix: str = "w") -> str:
+    return " ".join(f"{prefix}{n}" for n in range(start, stop))
+
+
+def find(question: str, prompt: str, response: str = "", answers: tuple[str, ...] = ()) -> float | None:
+    """The share of the question that the prompt contains, or None where the row is innocent."""
+    overlap = ContaminationIndex([("q", question, list(answers))]).find(prompt, response)
+    if overlap is not None:
+        assert (overlap.question_id, overlap.question) == ("q", question)
+    return None if overlap is None else overlap.share
+
+
+# Tokens.
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Who's there?", ["who", "s", "there"]),
+        ("ＦＵＬＬ width, STRASSE straße", ["full", "width", "strasse", "strasse"]),
+        ("snake_case", ["snake", "case"]),
+        ("What is 2 + 3?", ["what", "is", "2", "+", "3"]),
+        ("What is 2 - 3?", ["what", "is", "2", "-", "3"]),
+        ("2+3*(4/5)^2 = 6", ["2", "+", "3", "*", "4", "/", "5", "^", "2", "=", "6"]),
+        ("6 × 3 and 6 ÷ 3", ["6", "×", "3", "and", "6", "÷", "3"]),
+        ("6 − 3", ["6", "−", "3"]),
+        ("a well-known 50-50 chance", ["a", "well", "known", "50", "-", "50", "chance"]),
+        ("wait -- what?", ["wait", "what"]),
+        ("...", []),
+    ],
+)
+def test_tokens(text, expected):
+    assert tokens(text) == expected
+
+
+# Rule 1: equal.
+
+
+def test_equal_up_to_case_and_punctuation():
+    assert find("What is the capital of Peru?", "what is the CAPITAL of Peru") == 1.0
+    assert find("Peru?", "peru") == 1.0
+
+
+def test_another_number_or_operator_is_another_question():
+    assert find("What is 2 + 3?", "What is 2 - 3?") is None
+    assert find("What is 2 + 3?", "What is 2 + 4?") is None
+
+
+# Rule 2: more than half of the tokens in shared 8-grams.
+
+
+def test_exactly_half_is_innocent_and_just_over_is_not():
+    question = words(0, 16)
+    assert find(question, f"{words(0, 8)} x y z") is None
+    assert find(question, f"x {words(0, 9)} y") == 9 / 16
+    assert find(words(0, 15), f"x {words(0, 8)} y") == 8 / 15
+    assert find(words(0, 17), f"x {words(0, 8)} y") is None
+
+
+def test_the_worked_example():
+    """8-grams at tokens 0 and 1 cover 9 of 12 tokens."""
+    assert find(words(0, 12), f"x {words(0, 9)} y") == 0.75
+
+
+def test_seven_tokens_in_a_row_are_no_evidence():
+    question = words(0, 14)
+    assert find(question, f"{words(0, 7)} x {words(7, 14)}") is None
+
+
+def test_pieces_add_up_and_overlaps_count_once():
+    question = words(0, 32)
+    assert find(question, f"{words(0, 8)} x {words(20, 28)}") is None
+    assert find(question, f"{words(0, 8)} x {words(20, 29)}") == 17 / 32
+    assert find(question, f"{words(0, 8)} x {words(0, 8)} y {words(0, 8)}") is None
+
+
+def test_the_order_of_words_counts():
+    question = words(0, 16)
+    assert find(question, " ".join(question.split()[::-1])) is None
+
+
+def test_a_question_inside_a_longer_prompt():
+    assert find(words(0, 20), f"Answer briefly. {words(0, 20)} Think first.") == 1.0
+
+
+# Rule 3: short questions, word for word, with an accepted answer.
+
+
+def test_a_question_of_12_tokens_is_short_and_one_of_13_is_not():
+    """Twelve tokens: the row holds it in full with its answer. A change at token 7 keeps rule 2 out of it."""
+    for count, expected in ((12, 1.0), (13, None)):
+        question = words(0, count)
+        broken = question.split()
+        assert find(question, f"x {question} y", "the answer is lima", ("Lima",)) == 1.0, "in full, rule 2 or 3"
+        broken.insert(7, "z")
+        assert find(question, " ".join(broken), "lima", ("Lima",)) is None
+        # Only rule 3 can see a question of up to seven tokens; here rule 2 is kept out by length.
+        assert (ContaminationIndex([("q", question, ["Lima"])]).short != {}) is (expected is not None)
+
+
+def test_a_question_of_eight_tokens_needs_no_answer_and_one_of_seven_does():
+    assert find(words(0, 8), f"x {words(0, 8)} y") == 1.0
+    assert find(words(0, 7), f"x {words(0, 7)} y", "quito", ("Lima",)) is None
+    assert find(words(0, 7), f"x {words(0, 7)} y", "lima", ("Lima",)) == 1.0
+
+
+SHORT = "What is the capital of Peru?"
+
+
+def test_a_short_question_needs_its_answer_too():
+    assert find(SHORT, f"Tell me: {SHORT} I forgot.", "Lima", ("Lima",)) == 1.0
+    assert find(SHORT, f"Tell me: {SHORT} It is Lima.", "Yes", ("Lima",)) == 1.0
+    assert find(SHORT, f"Tell me: {SHORT} I forgot.", "Quito", ("Lima",)) is None
+    assert find(SHORT, f"Tell me: {SHORT} I forgot.", "", ()) is None
+
+
+def test_any_alias_counts_and_only_as_whole_words():
+    assert find(SHORT, f"Tell me: {SHORT}!", "City of Kings it is", ("Lima", "City of Kings")) == 1.0
+    assert find(SHORT, f"Tell me: {SHORT}!", "Limassol", ("Lima",)) is None
+    assert find(SHORT, f"Tell me: {SHORT}!", "anything", ("", "?")) is None
+
+
+def test_an_answer_alone_never_counts():
+    assert find(SHORT, "Where does paddington bear come from?", "Lima, Peru", ("Lima", "Peru")) is None
+    assert find("Lima", "Is Lima far?", "Lima", ("Lima",)) == 1.0, "here the question itself is the one word"
+
+
+def test_a_question_of_one_word():
+    assert find("Capital?", "So, capital of Peru", "Lima", ("Lima",)) == 1.0
+    assert find("Capital?", "So, capital of Peru", "Quito", ("Lima",)) is None
+
+
+def test_an_innocent_row_and_an_empty_benchmark():
+    assert ContaminationIndex([]).find("Who?", "Me") is None
+    assert find(SHORT, "", "") is None
+    assert find("...", "Who?", "Me", ("Me",)) is None
+
+
+def test_the_first_question_is_named():
+    index = ContaminationIndex([("one", SHORT, ["Lima"]), ("two", SHORT, ["Lima"])])
+    assert index.find(SHORT, "x") == Overlap("one", SHORT, 1.0)
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=40), st.lists(st.sampled_from("abcdefgh"), max_size=40))
+def test_rule_2_is_what_a_slow_count_says(question, prompt):
+    grams = {tuple(prompt[i : i + 8]) for i in range(len(prompt) - 7)}
+    covered = {p for i in range(len(question) - 7) if tuple(question[i : i + 8]) in grams for p in range(i, i + 8)}
+    share = len(covered) / len(question)
+    expected = 1.0 if question == prompt else share if share > 0.5 else None
+    assert find(" ".join(question), " ".join(prompt)) == expected
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the real data sets are not beside the checkout: no folder {REAL_DATA}")
+def test_few_questions_of_gsm8k_are_in_its_training_set():
+    """The rule flags 3 of 1,319 questions by 8-gram coverage over one half; exact repeats may add a few."""
+
+    def rows(name: str) -> list[dict]:
+        return [json.loads(line) for line in (REAL_DATA / f"gsm8k_{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    index = ContaminationIndex([(str(n), row["question"], [row["answer"].rpartition("#### ")[2]]) for n, row in enumerate(rows("test"))])
+    flagged = {overlap.question_id for row in rows("train") if (overlap := index.find(row["question"], row["answer"]))}
+    assert 1 <= len(flagged) <= 8, sorted(flagged)
+
+
+# Near-repeats.
+
+
+def test_shingles_and_jaccard():
+    assert shingles("a b c d") == {b"a b c", b"b c d"}
+    assert shingles("a b") == {b"a b"}
+    assert shingles("") == {b""}
+    assert jaccard({b"1", b"2"}, {b"2", b"3"}) == 1 / 3
+    assert jaccard(set(), set()) == 1.0
+    assert jaccard({b"1"}, {b"2"}) == 0.0
+
+
+def test_a_twin_comes_with_its_true_similarity():
+    """20 words are 18 shingles. One word changed at the end breaks one: 17 shared of 19."""
+    near = NearRepeats(0.8)
+    near.add("first", words(0, 20))
+    assert near.twin(f"{words(0, 19)} other") == ("first", 17 / 19)
+    assert near.twin(words(0, 20).upper()) == ("first", 1.0)
+    assert near.twin(words(20, 40)) is None
+
+
+def test_the_threshold_is_met_by_the_true_similarity():
+    text, changed = words(0, 20), f"{words(0, 18)} other words"
+    assert jaccard(shingles(text), shingles(changed)) == 16 / 20
+    for threshold, expected in ((0.8, ("first", 0.8)), (0.81, None)):
+        near = NearRepeats(threshold)
+        near.add("first", text)
+        assert near.twin(changed) == expected
+
+
+def test_the_nearest_of_several_is_named():
+    near = NearRepeats(0.5)
+    near.add("far", f"{words(0, 15)} {words(50, 55)}")
+    near.add("close", f"{words(0, 19)} other")
+    assert near.twin(words(0, 20))[0] == "close"
+
+
+def test_one_turns_the_search_off():
+    near = NearRepeats(1.0)
+    near.add("first", words(0, 20))
+    assert near.twin(words(0, 20)) is None
+
+
+def test_number_swapped_word_problems_are_told_apart_at_the_default():
+    """Two numbers of a 23-word problem changed: 6 of 21 shingles differ, Jaccard 15/27; of interest to a lower threshold alone."""
+    problem = "Tom has {} bags with apples in each of them and he gives {} of all the apples away to his best friends today"
+    one, other = problem.format(3, 4), problem.format(5, 7)
+    similarity = jaccard(shingles(one), shingles(other))
+    assert 0.5 < similarity < 0.8
+    strict, lenient = NearRepeats(0.8), NearRepeats(0.5)
+    for near in (strict, lenient):
+        near.add("first", one)
+    assert strict.twin(other) is None
+    assert lenient.twin(other) == ("first", similarity)
+
+
+def test_a_long_number_swapped_problem_is_a_near_repeat_with_its_twin():
+    near = NearRepeats(0.8)
+    near.add("first", f"Tom has 3 apples {words(0, 40)}")
+    key, similarity = near.twin(f"Tom has 5 apples {words(0, 40)}")
+    assert (key, similarity) == ("first", 39 / 45)

@@ -1,0 +1,367 @@
+"""The graph as a literal, and what decides whether a step has work to do."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from nomad_assets.assets.project import Project
+from nomad_assets.definitions import build_definitions
+from nomad_assets.errors import NomadError
+from nomad_assets.partitions import Cell, Grid
+from nomad_assets.profile import load_profile
+from nomad_assets.steps import STEPS, find_parents, input_digest, is_current, parent_places
+from nomad_assets.storage import Artifact, Store
+
+NONE, SIZES, CELLS = [], ["8", "16"], ["masked|8", "masked|16", "unmasked|8", "unmasked|16"]
+# asset: (parents, partitions, group, pool)
+GRAPH = {
+    "seed_examples": (set(), NONE, "inputs", None),
+    "benchmark_questions": (set(), NONE, "inputs", None),
+    "base_model": (set(), NONE, "inputs", None),
+    "seed_subset": ({"seed_examples"}, SIZES, "inputs", None),
+    "teacher_model": ({"seed_subset", "base_model"}, CELLS, "teachers", "accelerator"),
+    "synthetic_corpus": ({"teacher_model"}, CELLS, "corpora", "accelerator"),
+    "curated_corpus": ({"synthetic_corpus", "seed_subset", "seed_examples", "benchmark_questions"}, CELLS, "corpora", None),
+    "corpus_profile": ({"curated_corpus"}, CELLS, "corpora", None),
+    "student_model": ({"curated_corpus", "seed_subset", "base_model"}, CELLS, "students", "accelerator"),
+    "student_scores": ({"student_model", "benchmark_questions"}, CELLS, "scores", "accelerator"),
+    "control_model": ({"seed_subset", "base_model"}, SIZES, "students", "accelerator"),
+    "control_scores": ({"control_model", "benchmark_questions"}, SIZES, "scores", "accelerator"),
+    "base_scores": ({"base_model", "benchmark_questions"}, NONE, "scores", "accelerator"),
+    "recipe_report": ({"student_scores", "control_scores", "base_scores", "corpus_profile", "curated_corpus"}, NONE, "report", None),
+}
+JOBS = {
+    "inputs": ({"seed_examples", "benchmark_questions", "base_model", "base_scores"}, NONE),
+    "controls": ({"seed_subset", "control_model", "control_scores"}, SIZES),
+    "grid": ({"teacher_model", "synthetic_corpus", "curated_corpus", "corpus_profile", "student_model", "student_scores"}, CELLS),
+    "report": ({"recipe_report"}, NONE),
+    "evaluation": ({"student_scores"}, CELLS),
+}
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory) -> dg.Definitions:
+    return build_definitions(Project(load_profile("smoke"), store=Store(tmp_path_factory.mktemp("store"))))
+
+
+def keys(partitions: dg.PartitionsDefinition | None) -> set[str]:
+    return set(partitions.get_partition_keys()) if partitions is not None else set()
+
+
+def test_the_graph(definitions):
+    graph = definitions.resolve_asset_graph()
+    found = {
+        key.to_user_string(): (
+            {parent.to_user_string() for parent in graph.get(key).parent_keys},
+            keys(graph.get(key).partitions_def),
+            graph.get(key).group_name,
+            graph.get(key).pools or {None},
+        )
+        for key in graph.get_all_asset_keys()
+    }
+    assert found == {name: (parents, set(members), group, {pool}) for name, (parents, members, group, pool) in GRAPH.items()}
+
+
+def test_the_dimensions_of_the_grid(definitions):
+    partitions = definitions.resolve_asset_graph().get(dg.AssetKey("teacher_model")).partitions_def
+    assert {d.name: d.partitions_def.get_partition_keys() for d in partitions.partitions_defs} == {
+        "arm": ["masked", "unmasked"],
+        "train_size": ["8", "16"],
+    }
+
+
+def test_every_asset_has_a_description_and_a_code_version(definitions):
+    graph = definitions.resolve_asset_graph()
+    for name in GRAPH:
+        node = graph.get(dg.AssetKey(name))
+        assert node.code_version == STEPS[name].code_version
+        first, _, rest = node.description.partition("\n")
+        assert first.strip().endswith((".", ":")) or rest, name
+
+
+def test_the_jobs(definitions):
+    assert {job.name for job in definitions.jobs} == set(JOBS)
+    for name, (assets, members) in JOBS.items():
+        job = definitions.resolve_job_def(name)
+        selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+        assert (selected, keys(job.partitions_def)) == (assets, set(members)), name
+
+
+def test_definitions_are_loadable(definitions):
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_the_table_of_steps_says_the_same():
+    grid = Grid(load_profile("smoke"))
+    assert list(STEPS) == list(GRAPH)
+    for name, (parents, members, group, pool) in GRAPH.items():
+        step = STEPS[name]
+        found = {str(cell.partition_key) for cell in grid.members(step.partitions) if cell != Cell()}
+        assert (set(step.parents), found, step.group, step.heavy) == (parents, set(members), group, pool is not None), name
+
+
+# Parents.
+
+
+def places(name: str, cell: Cell) -> set[tuple[str, str]]:
+    return {(parent, place.label) for parent, place in parent_places(STEPS[name], cell, Grid(load_profile("smoke")))}
+
+
+def test_a_step_reads_its_own_cell():
+    assert places("student_model", Cell(8, "masked")) == {("curated_corpus", "8/masked"), ("seed_subset", "8"), ("base_model", "-")}
+    assert places("curated_corpus", Cell(16, "unmasked")) == {
+        ("synthetic_corpus", "16/unmasked"), ("seed_subset", "16"), ("seed_examples", "-"), ("benchmark_questions", "-"),
+    }  # fmt: skip
+
+
+def test_a_step_of_one_size_reads_its_own_size():
+    assert places("seed_subset", Cell(16)) == {("seed_examples", "-")}
+    assert places("control_scores", Cell(8)) == {("control_model", "8"), ("benchmark_questions", "-")}
+
+
+def test_a_step_without_partitions_reads_all_of_them():
+    cells = {"8/masked", "8/unmasked", "16/masked", "16/unmasked"}
+    assert places("recipe_report", Cell()) == {
+        *((name, cell) for name in ("student_scores", "corpus_profile", "curated_corpus") for cell in cells),
+        ("control_scores", "8"), ("control_scores", "16"), ("base_scores", "-"),
+    }  # fmt: skip
+    assert places("seed_examples", Cell()) == set()
+
+
+# What a digest depends on.
+
+PROFILE = {
+    "seeds": {"sources": [{"path": "seeds.jsonl"}]},
+    "benchmarks": {"trivia": {"source": {"path": "questions.jsonl"}}},
+    "base_model": {"source": "tiny-random"},
+    "grid": {"train_sizes": [8, 16]},
+    "synthesis": {"target": 12, "max_attempts": 48},
+    "curation": {"keep": 8},
+}
+
+
+def toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{key}" = {toml(item)}' for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(toml(item) for item in value) + "]"
+    return json.dumps(value)
+
+
+class Workspace:
+    """A profile and its files in a folder of its own, to be changed."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.data = json.loads(json.dumps(PROFILE))
+        (folder / "seeds.jsonl").write_text('{"prompt": "Who?", "response": "Me"}')
+        (folder / "questions.jsonl").write_text('{"question": "Capital of Peru?", "answers": ["Lima"]}')
+
+    def put(self, key: str, value: object) -> None:
+        *sections, last = key.split(".")
+        place = self.data
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+
+    @property
+    def profile(self):
+        path = self.folder / "mine.toml"
+        path.write_text("\n".join(f"{key} = {toml(value)}" for key, value in self.data.items()))
+        return load_profile(str(path))
+
+    def digests(self) -> dict[str, str]:
+        """Input digest of every step without parents, by its name, in the cell 8/unmasked."""
+        profile = self.profile
+        grid = Grid(profile)
+        cells = {"none": Cell(), "size": Cell(8), "cell": Cell(8, "unmasked")}
+        return {name: input_digest(step, step.settings(profile, grid, cells[step.partitions]), {}) for name, step in STEPS.items()}
+
+    def changed(self, change: Callable[[], object]) -> set[str]:
+        before = self.digests()
+        change()
+        after = self.digests()
+        return {name for name in STEPS if before[name] != after[name]}
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+SCORES = {"student_scores", "control_scores", "base_scores"}
+TRAINED = {"teacher_model", "student_model", "control_model"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("teacher.learning_rate", 0.5, {"teacher_model"}),
+        ("teacher.max_length", 99, {"teacher_model"}),
+        ("grid.prompt_loss", {"masked": 0.0, "unmasked": 0.5}, {"teacher_model"}),
+        ("synthesis.target", 13, {"synthetic_corpus"}),
+        ("synthesis.prompt", {"temperature": 0.7}, {"synthetic_corpus"}),
+        ("curation.keep", 9, {"curated_corpus"}),
+        ("curation.band", "low", {"curated_corpus"}),
+        ("student.epochs", 9, {"student_model", "control_model"}),
+        ("evaluation.bootstrap", 9, SCORES),
+        ("benchmarks.trivia.max_new_tokens", 9, {"benchmark_questions", *SCORES}),
+        ("benchmarks.trivia.source.limit", 9, {"benchmark_questions", "seed_examples"}),
+        ("base_model.dtype", "float32", {"base_model", *TRAINED}),
+        ("seeds.sources", [{"path": "seeds.jsonl", "limit": 9}], {"seed_examples", "base_model"}),
+        ("seed", 9, set(STEPS) - {"benchmark_questions", "seed_subset", "curated_corpus"}),
+    ],
+)
+def test_a_setting_changes_the_steps_that_read_it(workspace, key, value, expected):
+    assert workspace.changed(lambda: workspace.put(key, value)) - {"recipe_report"} == expected - {"recipe_report"}
+
+
+@pytest.mark.parametrize("key", ["teacher.learning_rate", "curation.keep", "evaluation.bootstrap", "seed"])
+def test_every_setting_that_matters_changes_the_report(workspace, key):
+    assert "recipe_report" in workspace.changed(lambda: workspace.put(key, 9 if key != "teacher.learning_rate" else 0.5))
+
+
+@pytest.mark.parametrize(("key", "value"), [("teacher.checkpoint_minutes", 1.0), ("student.checkpoint_minutes", 1.0), ("teacher.fsdp", "full_shard")])
+def test_how_a_step_runs_changes_no_digest(workspace, key, value):
+    assert workspace.changed(lambda: workspace.put(key, value)) == set()
+
+
+def test_the_content_of_sources_counts_and_their_time_does_not(workspace):
+    seeds, questions = workspace.folder / "seeds.jsonl", workspace.folder / "questions.jsonl"
+    assert workspace.changed(lambda: os.utime(seeds, (1, 1))) == set()
+    assert workspace.changed(lambda: seeds.write_text('{"prompt": "Who else?", "response": "Me"}')) == {"seed_examples", "base_model"}
+    assert workspace.changed(lambda: questions.write_text('{"question": "?", "answers": ["x"]}')) == {"seed_examples", "benchmark_questions"}
+
+
+def test_the_folder_of_a_base_model_counts(workspace):
+    model = workspace.folder / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    workspace.put("base_model.source", "model")
+    assert workspace.changed(lambda: (model / "config.json").write_text('{"a": 1}')) == {"base_model"}
+    assert workspace.changed(lambda: (model / "tokenizer.json").write_text("{}")) == {"base_model"}
+
+
+def test_the_content_of_a_chat_template_counts(workspace):
+    template = workspace.folder / "chat.jinja"
+    template.write_text("one")
+    workspace.put("base_model.chat_template", "chat.jinja")
+    assert workspace.changed(lambda: template.write_text("two")) == {"base_model"}
+
+
+def test_the_content_of_an_answerer_counts(workspace):
+    model = workspace.folder / "answerer"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (workspace.folder / "chat.jinja").write_text("one")
+    workspace.put("synthesis.answerer", "answerer")
+    workspace.put("synthesis.answerer_chat_template", "chat.jinja")
+    assert workspace.changed(lambda: (model / "config.json").write_text('{"a": 1}')) == {"synthetic_corpus"}
+    assert workspace.changed(lambda: (workspace.folder / "chat.jinja").write_text("two")) == {"synthetic_corpus"}
+
+
+def test_the_folder_of_an_embedder_counts(workspace):
+    model = workspace.folder / "embedder"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    workspace.put("curation.embedder", "embedder")
+    assert workspace.changed(lambda: (model / "config.json").write_text('{"a": 1}')) == {"curated_corpus"}
+
+
+def test_arms_and_replicates_differ(workspace):
+    workspace.put("grid.replicates", 2)
+    profile = workspace.profile
+    grid = Grid(profile)
+    for name in ("teacher_model", "synthetic_corpus"):
+        step = STEPS[name]
+        digests = {input_digest(step, step.settings(profile, grid, cell), {}) for cell in (Cell(8, arm) for arm in grid.arms)}
+        assert len(digests) == 4, name
+
+
+def publish(store: Store, name: str, cell: Cell, content: bytes, input_digest: str = "d" * 64) -> Artifact:
+    with store.staging(name, cell, input_digest) as stage:
+        (stage / "file").write_bytes(content)
+        return store.publish(
+            stage, name, cell, input_digest=input_digest, settings={}, code_version="1", parents={}, run_id="", started=0.0, ended=0.0
+        )
+
+
+def test_code_version_and_the_content_of_parents_count(tmp_path):
+    step, store = STEPS["corpus_profile"], Store(tmp_path)
+    cell = Cell(8, "masked")
+    first = publish(store, "curated_corpus", cell, b"1")
+    same = publish(store, "curated_corpus", cell, b"1", "e" * 64)
+    other = publish(store, "curated_corpus", cell, b"2")
+    settings = {"seed": 0}
+    base = input_digest(step, settings, {("curated_corpus", cell): first})
+    assert input_digest(step, settings, {("curated_corpus", cell): same}) == base, "equal content, other run"
+    assert input_digest(step, settings, {("curated_corpus", cell): other}) != base
+    assert input_digest(step, settings, {}) != base
+    assert input_digest(step, settings, {("curated_corpus", Cell(16, "masked")): first}) != base
+    assert input_digest(replace(step, code_version="2"), settings, {("curated_corpus", cell): first}) != base
+    assert input_digest(step, {"seed": 1}, {("curated_corpus", cell): first}) != base
+
+
+def test_a_missing_parent_is_named(tmp_path):
+    grid = Grid(load_profile("smoke"))
+    with pytest.raises(NomadError, match=r"^seed_subset \[8\] has not been materialised in "):
+        find_parents(STEPS["teacher_model"], Cell(8, "masked"), grid, Store(tmp_path))
+    assert find_parents(STEPS["recipe_report"], Cell(), grid, Store(tmp_path)) == {}
+
+
+def test_is_current(workspace):
+    store = Store(workspace.folder / "store")
+
+    def current(name: str, cell: Cell) -> bool:
+        profile = workspace.profile
+        return is_current(STEPS[name], cell, profile, Grid(profile), store)
+
+    def publish_now(name: str, cell: Cell, content: bytes) -> None:
+        profile = workspace.profile
+        step, grid = STEPS[name], Grid(profile)
+        parents = find_parents(step, cell, grid, store)
+        publish(store, name, cell, content, input_digest(step, step.settings(profile, grid, cell), parents))
+
+    assert not current("seed_examples", Cell())
+    publish_now("seed_examples", Cell(), b"pool")
+    assert current("seed_examples", Cell())
+    assert not current("seed_subset", Cell(8))
+    publish_now("seed_subset", Cell(8), b"subset")
+    assert current("seed_subset", Cell(8))
+    workspace.put("seeds.sources", [{"path": "seeds.jsonl", "limit": 1}])
+    assert not current("seed_examples", Cell())
+    publish_now("seed_examples", Cell(), b"pool")
+    assert current("seed_subset", Cell(8)), "the pool was made again, with equal content"
+    publish_now("seed_examples", Cell(), b"another pool")
+    assert not current("seed_subset", Cell(8))
+
+
+# Loading the code location.
+
+HEAVY = ("torch", "transformers", "matplotlib", "sentence_transformers", "lm_eval", "vllm", "datasets")
+LOAD = """
+import sys, time
+start = time.perf_counter()
+from nomad_assets.definitions import defs
+assets = defs().resolve_asset_graph().get_all_asset_keys()
+print(time.perf_counter() - start, len(assets), *[name for name in sys.argv[1:] if name in sys.modules])
+"""
+
+
+def test_the_code_location_loads_fast_and_imports_nothing_heavy():
+    seconds = []
+    for _ in range(3):
+        run = subprocess.run([sys.executable, "-c", LOAD, *HEAVY], capture_output=True, text=True, check=True)
+        taken, assets, *imported = run.stdout.split()
+        assert (int(assets), imported) == (len(GRAPH), [])
+        seconds.append(float(taken))
+        if seconds[-1] < 4:
+            break
+    assert min(seconds) < 4, f"seconds: {seconds}"
