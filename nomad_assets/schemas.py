@@ -60,9 +60,9 @@ class TrainingCurve(Table):
     """One row per optimizer step."""
 
     step: int = pa.Field(ge=1, unique=True)
-    loss: float = pa.Field(ge=0, description="nats per unit of loss weight")
+    loss: float = pa.Field(ge=0, lt=float("inf"), description="nats per unit of loss weight")
     learning_rate: float = pa.Field(ge=0)
-    grad_norm: float = pa.Field(ge=0)
+    grad_norm: float = pa.Field(ge=0, lt=float("inf"))
 
 
 class TooLong(Table):

@@ -54,20 +54,23 @@ def _benchmark_sources(profile: Profile) -> list:
     return [benchmark.source for benchmark in profile.benchmarks.values() if benchmark.source is not None]
 
 
-def _model_source(profile: Profile) -> dict:
+def _model_content(profile: Profile, source: str) -> object:
+    """What identifies the content of a model source; None for the hub."""
     from nomad_assets.recipe.models import BUILT_IN, source_version
 
-    source = profile.base_model.source
     path = Path(profile.resolve(source))
     if source in BUILT_IN:
-        content: object = source_version(source)
-    elif path.is_dir():
+        return source_version(source)
+    if path.is_dir():
         # Names, sizes and times: reading 16 GB to learn that nothing changed is too slow, and a changed time costs
         # only this one step, since its content digest then stays the same.
-        content = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in path.iterdir() if p.is_file())
-    else:
-        content = None
-    return {**profile.base_model.model_dump(mode="json"), "content": content}
+        return sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in path.iterdir() if p.is_file())
+    return None
+
+
+def _template_content(profile: Profile, template: str | None) -> str | None:
+    path = Path(profile.resolve(template)) if template not in (None, "chatml") else None
+    return source_digest(path) if path is not None and path.is_file() else None
 
 
 def _evaluation(profile: Profile, grid: Grid, cell: Cell) -> dict:
@@ -86,7 +89,11 @@ def _questions(profile: Profile, grid: Grid, cell: Cell) -> dict:
 
 
 def _base_model(profile: Profile, grid: Grid, cell: Cell) -> dict:
-    facts = _model_source(profile)
+    settings = profile.base_model
+    facts = {
+        **settings.model_dump(mode="json"), "content": _model_content(profile, settings.source),
+        "chat_template_content": _template_content(profile, settings.chat_template),
+    }  # fmt: skip
     if profile.base_model.source == "tiny-random":
         facts["tokenizer_corpus"] = _sources(profile, profile.seeds.sources)
     return {**facts, "seed": profile.seed}
@@ -102,11 +109,14 @@ def _teacher(profile: Profile, grid: Grid, cell: Cell) -> dict:
 
 def _corpus(profile: Profile, grid: Grid, cell: Cell) -> dict:
     settings = profile.synthesis.model_dump(mode="json")
+    if profile.synthesis.answerer is not None:
+        settings["answerer_content"] = _model_content(profile, profile.synthesis.answerer)
+        settings["answerer_chat_template_content"] = _template_content(profile, profile.synthesis.answerer_chat_template)
     return {"synthesis": settings, "arm": grid.arms[cell.arm].prompt_loss, "replicate": grid.arms[cell.arm].replicate, "seed": profile.seed}
 
 
 def _curation(profile: Profile, grid: Grid, cell: Cell) -> dict:
-    return {"curation": profile.curation.model_dump(mode="json")}
+    return {"curation": profile.curation.model_dump(mode="json"), "embedder": _model_content(profile, profile.curation.embedder)}
 
 
 def _student(profile: Profile, grid: Grid, cell: Cell) -> dict:

@@ -124,10 +124,11 @@ class Project:
                 return self._make(context, step, cell, stage, body, parents, record)
         except NomadError as error:
             raise _failure(str(error) if place in str(error) else f"{place}: {error}", error) from error
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+        except Exception as error:
+            reason = _disk_problem(error)
+            if reason is None:
                 raise
-            raise _failure(f"{place}: could not write to {self.store.root}: {error.strerror}; make room and run again. What was published before is intact") from error
+            raise _failure(f"{place}: could not write to {self.store.root}: {reason}; make room and run again. What was published before is intact") from error
 
     def _make(self, context, step: Step, cell: Cell, stage: Path, body, parents, record: dict) -> dg.MaterializeResult:
         work = Work(
@@ -156,6 +157,15 @@ class Project:
         )  # fmt: skip
         context.log.info(f"{step.name} [{cell.label}]: published {artifact.manifest.artifact_id}")
         return _result(artifact, reused=False, metadata=outcome.metadata)
+
+
+def _disk_problem(error: Exception) -> str | None:
+    """Why the disk takes no more, or None. polars, safetensors and torch tell it only in the text of errors of their own."""
+    for code in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+        text = os.strerror(code)
+        if getattr(error, "errno", None) == code or f"{text} (os error {code})" in str(error):
+            return text
+    return None
 
 
 def _seed_cell(cell: Cell, grid: Grid) -> str:

@@ -84,7 +84,8 @@ def _same_number(found: str, gold: str) -> bool:
 def normalise_official(text: str) -> str:
     """TriviaQA's own: `_` to space, lower case, punctuation to space, articles dropped, white space folded."""
     text = text.replace("_", " ").lower().translate(_OFFICIAL_PUNCTUATION)
-    return " ".join(_ARTICLES.sub(" ", text).split())
+    # "A" may be the whole answer: dropped, it would equal an empty response.
+    return " ".join(_ARTICLES.sub(" ", text).split()) or " ".join(text.split())
 
 
 def _normalise_lm_eval(text: str) -> str:

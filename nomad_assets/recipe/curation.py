@@ -34,9 +34,10 @@ REASONS = (
     "not_completed", "minority_answer", "low_agreement", "wrong_arithmetic", "exact_repeat", "near_repeat", "seed_copy",
     "near_seed_copy", "contaminated", "outside_band", "over_target",
 )  # fmt: skip
-NUMBER = r"[$€£]?(-?\d[\d,]*(?:\.\d+)?)%?"
-EQUATION = re.compile(rf"{NUMBER}\s*([-+*/x×÷])\s*{NUMBER}\s*=\s*{NUMBER}(?![.,]?\d)(?!\s*[-+*/x×÷]\s*\d)")
-PART_OF_A_CHAIN = re.compile(r"([-+*/×÷)]|[\d ]x)[ \t]*$")
+NUMBER = r"[$€£]?(-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)%?)"
+# A number does not start inside a word or another number; after x it has no sign: "3x-5" is algebra.
+EQUATION = re.compile(rf"(?<![\w.,^)%]){NUMBER}\s*([-+*/×÷]|x(?!\s*-))\s*{NUMBER}\s*=\s*{NUMBER}(?![.,]?\d)(?!\s*[-+*/x×÷]\s*\d)")
+PART_OF_A_CHAIN = re.compile(r"([-+*/×÷^)%]|[\d ]x|\d[ \t])[ \t]*$")
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,21 @@ def wrong_equation(text: str) -> str | None:
         if PART_OF_A_CHAIN.search(text, max(0, match.start() - 8), match.start()):
             continue  # the tail of "2 + 3 + 4 = 9" says nothing about 3 + 4
         left, operator, right, result = match.groups()
-        a, b, c = (Fraction(number.replace(",", "")) for number in (left, right, result))
-        if operator in "/÷" and b == 0:
+        if operator in "/÷" and not float(right.replace(",", "").rstrip("%")):
             return match.group(0).strip()
-        value = a + b if operator == "+" else a - b if operator == "-" else a / b if operator in "/÷" else a * b
-        digits = len(result.partition(".")[2])
-        # Rounding and cutting off are both common, so a last decimal may be off by less than one; a whole number may not.
-        if value != c and (digits == 0 or abs(value - c) >= Fraction(1, 10**digits)):
+        if not any(_holds(left, operator, right, result, percent) for percent in (1, 100)):
             return match.group(0).strip()
     return None
+
+
+def _holds(left: str, operator: str, right: str, result: str, percent: int) -> bool:
+    """Whether the equation is true when n% is read as n / `percent`: "50% + 20% = 70%" by 1, "200 * 10% = 20" by 100."""
+    a, b, c = (Fraction(n.replace(",", "").rstrip("%")) / (percent if n.endswith("%") else 1) for n in (left, right, result))
+    value = a + b if operator == "+" else a - b if operator == "-" else a / b if operator in "/÷" else a * b
+    digits = len(result.rstrip("%").partition(".")[2])
+    # Rounding and cutting off are both common, so a last decimal may be off by less than one; a whole number may not.
+    last = Fraction(1, 10**digits * (percent if result.endswith("%") else 1))
+    return value == c or (digits > 0 and abs(value - c) < last)
 
 
 def curate(

@@ -1,6 +1,7 @@
 """Models and tokenizers: where they come from, loading, saving. Weights are safetensors, never pickle."""
 
 import functools
+import copy
 import importlib.metadata
 import importlib.util
 import os
@@ -100,12 +101,13 @@ def load_tokenizer(source: str | Path) -> "PreTrainedTokenizerBase":
         raise NomadError(f"{source}: the model folder has no tokenizer (tokenizer.json); save the tokenizer beside the model")
     try:
         return AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise NomadError(f"{source}: the tokenizer could not be loaded: {error}") from error
 
 
 def load_model(source: str | Path, dtype: "torch.dtype") -> "PreTrainedModel":
     """A causal language model with safetensors weights, in `dtype`, on the CPU."""
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     name, revision = _locate(source)
@@ -113,11 +115,16 @@ def load_model(source: str | Path, dtype: "torch.dtype") -> "PreTrainedModel":
         found = ", ".join(sorted(p.name for p in Path(name).iterdir())) if Path(name).is_dir() else "no such folder"
         raise NomadError(f"{source}: no safetensors weights (found: {found}); pickled weights are never read, convert them first")
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            name, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        model, found = AutoModelForCausalLM.from_pretrained(
+            name, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise NomadError(f"{source}: the model could not be loaded: {error}") from error
+    if found["missing_keys"]:
+        # transformers fills these with random numbers and only warns.
+        missing = ", ".join(sorted(found["missing_keys"])[:5])
+        raise NomadError(f"{source}: {len(found['missing_keys'])} weights are missing: {missing}; give a complete causal language model")
+    return model
 
 
 def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", out: Path, dtype: str) -> None:
@@ -131,11 +138,11 @@ def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", o
         for name, tensor in model.state_dict().items()
         if name not in tied
     }
-    kept, model.config.dtype = model.config.dtype, kind
-    try:
-        model.save_pretrained(out, state_dict=state)
-    finally:
-        model.config.dtype = kept
+    model.save_pretrained(out, state_dict=state)
+    # save_pretrained notes the dtype of the model, not that of the state it was given.
+    config = copy.deepcopy(model.config)
+    config.dtype = kind
+    config.save_pretrained(out)
     tokenizer.save_pretrained(out)
 
 

@@ -62,20 +62,20 @@ def read_source(source: str, where: dict[str, list] | None = None, limit: int | 
     Raises NomadError naming the file and row: missing, empty, wrong ending, invalid UTF-8, no response, repeated id.
     """
     result = Rows()
-    seen: dict[str, int] = {}
-    for number, record in _records(source):
+    seen: dict[str, str] = {}
+    for number, place, record in _records(source):
         if not isinstance(record, dict):
-            raise NomadError(f"{source} row {number}: expected an object with named fields, found {type(record).__name__}")
+            raise NomadError(f"{place}: expected an object with named fields, found {type(record).__name__}")
         for key in where or {}:
             if key not in record:
-                raise NomadError(f"{source} row {number}: `where` asks for field {key!r}, which this row lacks")
+                raise NomadError(f"{place}: `where` asks for field {key!r}, which this row lacks")
         if any(record[key] not in allowed for key, allowed in (where or {}).items()):
             continue
-        row = _normalise(source, number, record, result)
+        row = _normalise(source, number, place, record, result)
         if row is None:
             continue
-        if row.given_id is not None and seen.setdefault(row.given_id, number) != number:
-            raise NomadError(f"{source} row {number}: id {row.given_id!r} is already used in row {seen[row.given_id]}; ids must be unique")
+        if row.given_id is not None and seen.setdefault(row.given_id, place) != place:
+            raise NomadError(f"{place}: id {row.given_id!r} is already used in {seen[row.given_id]}; ids must be unique")
         result.rows.append(row)
     if not result.rows:
         rule = f" (with where = {where})" if where else ""
@@ -91,9 +91,11 @@ def source_name(source: str) -> str:
     return source if source.startswith("hf://") else "/".join(Path(source).parts[-2:])
 
 
-def _records(source: str) -> Iterator[tuple[int, object]]:
+def _records(source: str) -> Iterator[tuple[int, str, object]]:
+    """(number in the source, place for messages, record)."""
     if source.startswith("hf://"):
-        yield from enumerate(_hub_records(source), start=1)
+        for number, record in enumerate(_hub_records(source), start=1):
+            yield number, f"{source} row {number}", record
         return
     path = Path(source)
     if not path.exists():
@@ -108,9 +110,9 @@ def _records(source: str) -> Iterator[tuple[int, object]]:
             raise NomadError(f"{file}: unknown ending {file.suffix!r}; accepted: {', '.join(ENDINGS)}")
         if file.stat().st_size == 0:
             raise NomadError(f"{file}: the file is empty")
-        for record in reader(file):
+        for row, record in enumerate(reader(file), start=1):
             number += 1
-            yield number, record
+            yield number, f"{file} row {row}", record
 
 
 def _text(path: Path) -> str:
@@ -179,7 +181,7 @@ def _hub_records(source: str) -> Iterator[object]:
         raise NomadError(f"{source}: could not be loaded through `datasets`: {error}") from error
 
 
-def _normalise(source: str, number: int, record: dict, result: Rows) -> Row | None:
+def _normalise(source: str, number: int, place: str, record: dict, result: Rows) -> Row | None:
     """A record of any recognised format as a Row, or None (noted in `left_out`) for a chat with several turns."""
     answers: tuple[str, ...] = ()
     if "messages" in record:
@@ -207,10 +209,10 @@ def _normalise(source: str, number: int, record: dict, result: Rows) -> Row | No
             response = CALCULATOR.sub("", response)
     else:
         raise NomadError(
-            f"{source} row {number}: no recognised format in fields {sorted(record)}; accepted: prompt + response, "
+            f"{place}: no recognised format in fields {sorted(record)}; accepted: prompt + response, "
             "instruction [+ input] + output, question + answer, question + answers, messages"
         )
-    prompt, response = (_clean(source, number, name, text) for name, text in (("prompt", prompt), ("response", response)))
+    prompt, response = (_clean(place, name, text) for name, text in (("prompt", prompt), ("response", response)))
     given = record.get("id")
     return Row(source_name(source), number, None if given is None else str(given), prompt, response, answers)
 
@@ -232,14 +234,14 @@ def _single_turn(messages: object) -> tuple[object, object] | None:
     return messages[0].get("content"), messages[1].get("content")
 
 
-def _clean(source: str, number: int, name: str, text: object) -> str:
+def _clean(place: str, name: str, text: object) -> str:
     if not isinstance(text, str):
-        raise NomadError(f"{source} row {number}: the {name} is {type(text).__name__}, expected text")
+        raise NomadError(f"{place}: the {name} is {type(text).__name__}, expected text")
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise NomadError(f"{source} row {number}: the {name} holds half of a surrogate pair, which is no character; write it whole")
+        raise NomadError(f"{place}: the {name} holds half of a surrogate pair, which is no character; write it whole")
     text = text.replace("\r\n", "\n").strip()
     if not text:
-        raise NomadError(f"{source} row {number}: the {name} is empty; every row needs a prompt and a response")
+        raise NomadError(f"{place}: the {name} is empty; every row needs a prompt and a response")
     return text
 
 

@@ -7,9 +7,9 @@ For rows with prompt tokens P and response tokens R (each with the end-of-turn t
 summed over all rows of an optimizer step before dividing, so gradient accumulation and several processes give the same
 loss and gradients as one large batch.
 
-Rows of a batch are laid end to end in one sequence of shape (1, T) whose position ids restart at every row; the model
-attends within rows only. No token is padding, and `logits_to_keep` runs the language-model head at the supervised
-positions alone: logits have shape (1, S, V) with S supervised tokens instead of (rows, longest, V).
+Rows of a batch share sequences: they are laid end to end in a few bins, position ids restart at every row, and the
+model attends within rows only. Hardly a token is padding. A hook in front of the language-model head passes on the
+supervised positions alone: logits have shape (S, V) with S supervised tokens instead of (rows, longest, V).
 """
 
 import json
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+MIN_BIN = 128
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """What a training run did. `curve` has one entry per optimizer step: step, loss, learning_rate, grad_norm."""
@@ -44,39 +47,60 @@ class TrainingResult:
 
 
 def pack(rows: list[TrainingRow]) -> dict[str, "torch.Tensor"]:
-    """Rows end to end: input_ids and position_ids (1, T); targets, weights and keep (S,), S supervised tokens.
+    """Rows in B bins of length L: input_ids and position_ids (B, L); targets, weights and keep (S,) in the rows' order.
 
-    `keep` are the positions whose next token carries loss. A row's first token is never predicted.
+    `keep` are the places, in the flattened bins, whose next token carries loss. A row's first token is never predicted.
+    L is the longest row, or 128 where rows are shorter: attention costs L per token, so long bins do not pay.
     """
     import torch
 
-    ids, positions, keep, targets, weights = [], [], [], [], []
-    for row in rows:
-        start = len(ids)
-        ids.extend(row.input_ids)
-        positions.extend(range(len(row.input_ids)))
-        for offset in range(1, len(row.input_ids)):
-            if row.loss_weights[offset] > 0:
-                keep.append(start + offset - 1)
-                targets.append(row.input_ids[offset])
-                weights.append(row.loss_weights[offset])
+    length = max(MIN_BIN, *(len(row.input_ids) for row in rows))
+    starts, filled = _place([len(row.input_ids) for row in rows], length)
+    ids = torch.zeros(len(filled) * length, dtype=torch.long)
+    # What no row fills is a row of its own, of token 0 and without loss.
+    positions = torch.cat([torch.cat([torch.zeros(used), torch.arange(length - used)]) for used in filled]).long()
+    keep, targets, weights = [], [], []
+    for start, row in zip(starts, rows, strict=True):
+        size = len(row.input_ids)
+        ids[start : start + size] = torch.tensor(row.input_ids)
+        positions[start : start + size] = torch.arange(size)
+        supervised = [place for place in range(1, size) if row.loss_weights[place] > 0]
+        keep.extend(start + place - 1 for place in supervised)
+        targets.extend(row.input_ids[place] for place in supervised)
+        weights.extend(row.loss_weights[place] for place in supervised)
     return {
-        "input_ids": torch.tensor([ids]),
-        "position_ids": torch.tensor([positions]),
+        "input_ids": ids.view(-1, length),
+        "position_ids": positions.view(-1, length),
         "keep": torch.tensor(keep),
         "targets": torch.tensor(targets),
         "weights": torch.tensor(weights, dtype=torch.float32),
     }
 
 
+def _place(sizes: list[int], length: int) -> tuple[list[int], list[int]]:
+    """Start of each row in the flattened bins, and how far each bin is filled: first fit, longest rows first."""
+    starts, filled = [0] * len(sizes), []
+    for number in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        place = next((b for b, used in enumerate(filled) if used + sizes[number] <= length), len(filled))
+        if place == len(filled):
+            filled.append(0)
+        starts[number] = place * length + filled[place]
+        filled[place] += sizes[number]
+    return starts, filled
+
+
 def token_losses(model: "PreTrainedModel", batch: dict[str, "torch.Tensor"]) -> "torch.Tensor":
     """Cross-entropy in nats at each supervised position, shape (S,), in float32."""
     import torch
 
-    output = model(
-        input_ids=batch["input_ids"], position_ids=batch["position_ids"], logits_to_keep=batch["keep"], use_cache=False
-    )
-    return torch.nn.functional.cross_entropy(output.logits[0].float(), batch["targets"], reduction="none")
+    # A hook and not a call of the parts, so that wrappers (DDP, FSDP) see the model's own forward.
+    head = getattr(model, "module", model).get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[batch["keep"]], *inputs[1:]))
+    try:
+        logits = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits
+    finally:
+        handle.remove()
+    return torch.nn.functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
 
 
 def weighted_loss(model: "PreTrainedModel", batch: dict[str, "torch.Tensor"], total_weight: "torch.Tensor") -> "torch.Tensor":
@@ -97,6 +121,18 @@ def passes(settings: Training, rows: int) -> int:
     """Number of epochs: the setting, raised to reach `min_steps` optimizer steps."""
     steps_per_epoch = math.ceil(rows / (settings.batch_size * settings.gradient_accumulation))
     return max(math.ceil(settings.epochs), math.ceil(settings.min_steps / steps_per_epoch))
+
+
+def rate_factor(step: int, steps: int, settings: Training) -> float:
+    """Learning rate of optimizer step `step` (from 0) of `steps`, as a share of the highest.
+
+    No step has rate 0, as the usual schedules give to the first one: a small train size has only a handful of steps.
+    """
+    rising = math.ceil(settings.warmup * steps)
+    if step < rising:
+        return (step + 1) / rising
+    done = (step - rising) / max(steps - rising, 1)
+    return {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}[settings.schedule]
 
 
 def train(
@@ -155,6 +191,12 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
             # data-parallel gradients are averaged over processes, while `total` counts them all
             return weighted_loss(model, inputs, total) * self.accelerator.num_processes
 
+        def create_scheduler(self, num_training_steps, optimizer=None):
+            from torch.optim.lr_scheduler import LambdaLR
+
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda step: rate_factor(step, num_training_steps, settings))
+            return self.lr_scheduler
+
         def floating_point_ops(self, inputs):
             return 0
 
@@ -166,8 +208,6 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         per_device_train_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.schedule if settings.schedule != "constant" else "constant_with_warmup",
-        warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused",

@@ -80,13 +80,13 @@ def test_the_packaged_embedder():
 
 
 def test_an_unknown_embedder(tmp_path):
-    with pytest.raises(NomadError, match="^curation.embedder '/no/such': no such folder; give a folder, hf://owner/name or 'all-MiniLM-L6-v2'$"):
+    with pytest.raises(NomadError, match=r"^curation\.embedder '/no/such': no such folder; give a folder, hf://owner/name or 'all-MiniLM-L6-v2'$"):
         embed(["a"], "/no/such")
-    with pytest.raises(NomadError, match="^hf://nobody: not of the form hf://owner/name"):
+    with pytest.raises(NomadError, match=r"^hf://nobody: not of the form hf://owner/name"):
         embed(["a"], "hf://nobody")
 
 
 def test_a_folder_that_is_no_embedder(tmp_path):
     (tmp_path / "notes.txt").write_text("no model")
-    with pytest.raises(NomadError, match=f"^curation.embedder '{tmp_path}': "):
+    with pytest.raises(NomadError, match=rf"^curation\.embedder '{tmp_path}': "):
         embed(["a"], str(tmp_path))

@@ -174,7 +174,7 @@ def test_a_row_too_long_is_left_out_whole_and_reported(tiny):
 
 
 def test_no_row_fits(tiny):
-    with pytest.raises(NomadError, match="^none of 2 rows fits in max_length = 3 tokens; raise it$"):
+    with pytest.raises(NomadError, match=r"^none of 2 rows fits in max_length = 3 tokens; raise it$"):
         training_rows(tiny, [("a", "Hi", "Yes"), ("b", "Hi", "Yes")], 1.0, 3)
 
 

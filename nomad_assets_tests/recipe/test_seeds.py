@@ -111,7 +111,7 @@ def test_what_reading_left_out_stays_reported():
 
 def test_nothing_left():
     rows = Rows([Row("s", 1, None, "What is the capital of Peru?", "Lima")])
-    with pytest.raises(NomadError, match="^seeds: every row was left out as a repeat or as a benchmark question; give other seed rows$"):
+    with pytest.raises(NomadError, match=r"^seeds: every row was left out as a repeat or as a benchmark question; give other seed rows$"):
         build_pool([rows], [("q", "What is the capital of Peru?", ["Lima"])], seed=0)
 
 

@@ -383,7 +383,7 @@ def test_no_recognised_format(write):
 
 def test_repeated_ids(write):
     path = write([{**PAIR, "id": "a"}, {**PAIR, "id": "b"}, {**PAIR, "id": "a"}])
-    assert problem(path) == f"{path} row 3: id 'a' is already used in row 1; ids must be unique"
+    assert problem(path) == f"{path} row 3: id 'a' is already used in {path} row 1; ids must be unique"
 
 
 def test_half_a_surrogate_pair(write):
