@@ -18,7 +18,9 @@ from nomad_assets.errors import NomadError
 
 app = typer.Typer(help="Train teachers to write training data, and find out what it is worth.", no_args_is_help=True)
 console = Console(stderr=True)
-ProfileOption = Annotated[str | None, typer.Option("--profile", "-p", help="A profile that ships, or the path of your own.")]
+ProfileOption = Annotated[
+    str | None, typer.Option("--profile", "-p", help="A profile that ships, or the path of your own.")
+]
 
 
 @app.callback()
@@ -30,7 +32,9 @@ def main() -> None:
 @app.command()
 def run(
     profile: ProfileOption = None,
-    cell: Annotated[list[str] | None, typer.Option(help="Only this cell, such as 64/unmasked; may be given again.")] = None,
+    cell: Annotated[
+        list[str] | None, typer.Option(help="Only this cell, such as 64/unmasked; may be given again.")
+    ] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this asset; only what it needs is made.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make artifacts again although nothing changed.")] = False,
 ) -> None:
@@ -41,7 +45,14 @@ def run(
     from nomad_assets.runs import run_grid
 
     with _errors(), _bars() as bars:
-        failures = run_grid(profile, cell or [], until, force, bars.update, lambda text: bars.progress.console.print(text, highlight=False))
+        failures = run_grid(
+            profile,
+            cell or [],
+            until,
+            force,
+            bars.update,
+            lambda text: bars.progress.console.print(text, highlight=False),
+        )
     if failures:
         for failure in failures:
             console.print(f"[red]failed[/] {failure}", highlight=False)
@@ -114,7 +125,9 @@ class _bars:
 
 def _facts(facts: dict[str, float]) -> str:
     names = {"tokens_per_second": "tokens/s", "seconds_left": "s left"}
-    return "  ".join(f"{value:.4g} {names[key]}" if key in names else f"{key} {value:.4g}" for key, value in facts.items())
+    return "  ".join(
+        f"{value:.4g} {names[key]}" if key in names else f"{key} {value:.4g}" for key, value in facts.items()
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,14 @@ from nomad_assets.steps import STEPS
 JOB_ASSETS: dict[str, tuple[str, ...]] = {
     "inputs": ("seed_examples", "benchmark_questions", "base_model", "base_scores"),
     "controls": ("seed_subset", "control_model", "control_scores"),
-    "grid": ("teacher_model", "synthetic_corpus", "curated_corpus", "corpus_profile", "student_model", "student_scores"),
+    "grid": (
+        "teacher_model",
+        "synthetic_corpus",
+        "curated_corpus",
+        "corpus_profile",
+        "student_model",
+        "student_scores",
+    ),
     "report": ("recipe_report",),
 }
 DESCRIPTIONS = {

@@ -22,7 +22,9 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class Source(Section):
@@ -262,7 +264,9 @@ def load_profile(name: str | None = None) -> Profile:
 def _sentence(path: Path, problem: dict) -> str:
     key = ".".join(str(part) for part in problem["loc"]) or "(profile)"
     if problem["type"] == "extra_forbidden":
-        return f"{path}: {key} = {problem['input']!r}: unknown key; accepted here: {', '.join(_keys(problem['loc'][:-1]))}"
+        return (
+            f"{path}: {key} = {problem['input']!r}: unknown key; accepted here: {', '.join(_keys(problem['loc'][:-1]))}"
+        )
     if problem["type"] == "missing":
         return f"{path}: {key}: missing; this key is required"
     message = problem["msg"].removeprefix("Value error, ")

@@ -17,7 +17,14 @@ from nomad_assets.recipe.progress import Progress
 from nomad_assets.steps import STEPS, is_current
 
 
-def run_grid(profile: str | None, cells: list[str], until: str | None, force: bool, progress: Progress, say: Callable[[str], None]) -> list[str]:
+def run_grid(
+    profile: str | None,
+    cells: list[str],
+    until: str | None,
+    force: bool,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> list[str]:
     """Run what is not up to date; the failures, each as `asset [cell]: message`.
 
     A failure ends its own cell; the other cells go on, except after a failure in what all of them read.
@@ -35,7 +42,9 @@ def run_grid(profile: str | None, cells: list[str], until: str | None, force: bo
             places = [place for place in project.grid.members(STEPS[names[0]].partitions) if _touches(place, wanted)]
             for place in places if chosen else []:
                 label = job if place == Cell() else f"{job} {place.label}"
-                if not force and all(is_current(STEPS[name], place, project.profile, project.grid, project.store) for name in chosen):
+                if not force and all(
+                    is_current(STEPS[name], place, project.profile, project.grid, project.store) for name in chosen
+                ):
                     say(f"{label}: nothing changed")
                     continue
                 clock = time.monotonic()
@@ -75,7 +84,9 @@ def _touches(place: Cell, wanted: list[Cell]) -> bool:
     return place.train_size is None or any(place in (cell, Cell(cell.train_size)) for cell in wanted)
 
 
-def _run(definitions: dg.Definitions, dagster: dg.DagsterInstance, job: str, chosen: list[str], place: Cell, force: bool) -> list[str]:
+def _run(
+    definitions: dg.Definitions, dagster: dg.DagsterInstance, job: str, chosen: list[str], place: Cell, force: bool
+) -> list[str]:
     config = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     if force:
         config["ops"] = {name: {"config": {"force": True}} for name in chosen}

@@ -24,7 +24,11 @@ class Table(pa.DataFrameModel):
 class SeedExamples(Table):
     """Normalised seed rows. Their order is the order in which train sizes take them."""
 
-    id: str = pa.Field(unique=True, str_length={"min_value": 16, "max_value": 16}, description="sha256 of prompt and response, 16 hex digits")
+    id: str = pa.Field(
+        unique=True,
+        str_length={"min_value": 16, "max_value": 16},
+        description="sha256 of prompt and response, 16 hex digits",
+    )
     position: int = pa.Field(ge=0, unique=True, description="place in the pool; a subset is its head")
     prompt: str = pa.Field(str_length={"min_value": 1})
     response: str = pa.Field(str_length={"min_value": 1})
@@ -48,7 +52,9 @@ class BenchmarkQuestions(Table):
     id: str = pa.Field(unique=True)
     benchmark: str
     question: str = pa.Field(str_length={"min_value": 1})
-    answers: pl.List = pa.Field(dtype_kwargs={"inner": pl.String}, description="accepted answers, the canonical one first")
+    answers: pl.List = pa.Field(
+        dtype_kwargs={"inner": pl.String}, description="accepted answers, the canonical one first"
+    )
     reference: str = pa.Field(str_length={"min_value": 1}, description="model answer whose log-probability is measured")
 
     @pa.check("answers")
@@ -83,8 +89,12 @@ class SyntheticCorpus(Table):
     prompt: str
     response: str = pa.Field(nullable=True)
     final_answer: str = pa.Field(nullable=True, description="what the response comes down to")
-    agreement: float = pa.Field(nullable=True, ge=0, le=1, description="share of the prompt's responses with its most frequent final answer")
-    majority_answer: bool = pa.Field(nullable=True, description="whether this row's final answer is the most frequent one")
+    agreement: float = pa.Field(
+        nullable=True, ge=0, le=1, description="share of the prompt's responses with its most frequent final answer"
+    )
+    majority_answer: bool = pa.Field(
+        nullable=True, description="whether this row's final answer is the most frequent one"
+    )
     prompt_tokens: int = pa.Field(ge=0)
     response_tokens: int = pa.Field(ge=0)
     prompt_seed: int = pa.Field(ge=0)
@@ -92,7 +102,9 @@ class SyntheticCorpus(Table):
 
     @pa.dataframe_check
     def only_proper_prompts_are_answered(cls, data: pa.PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select((pl.col("prompt_end") == "completed") == (pl.col("response_end") != "not_attempted"))
+        return data.lazyframe.select(
+            (pl.col("prompt_end") == "completed") == (pl.col("response_end") != "not_attempted")
+        )
 
 
 class CuratedCorpus(SyntheticCorpus):
@@ -173,7 +185,9 @@ class Scores(Table):
 
     @pa.dataframe_check
     def interval_holds_the_mean(cls, data: pa.PolarsData) -> pl.LazyFrame:
-        return data.lazyframe.select((pl.col("low") <= pl.col("mean") + 1e-9) & (pl.col("mean") <= pl.col("high") + 1e-9))
+        return data.lazyframe.select(
+            (pl.col("low") <= pl.col("mean") + 1e-9) & (pl.col("mean") <= pl.col("high") + 1e-9)
+        )
 
 
 def validate(table: pl.DataFrame, schema: type[Table], place: str) -> pl.DataFrame:

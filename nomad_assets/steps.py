@@ -13,7 +13,7 @@ from nomad_assets.profile import Profile, Training
 from nomad_assets.storage import Artifact, Store, digest, source_digest
 
 # Settings that change how a step runs, but not what it makes.
-NOT_IN_DIGEST = {"checkpoint_minutes", "length_grouped_memory", "fsdp", "processes"}
+NOT_IN_DIGEST = {"checkpoint_minutes", "fsdp"}
 
 
 @dataclass(frozen=True)
@@ -111,17 +111,32 @@ def _corpus(profile: Profile, grid: Grid, cell: Cell) -> dict:
     settings = profile.synthesis.model_dump(mode="json")
     if profile.synthesis.answerer is not None:
         settings["answerer_content"] = _model_content(profile, profile.synthesis.answerer)
-        settings["answerer_chat_template_content"] = _template_content(profile, profile.synthesis.answerer_chat_template)
-    return {"synthesis": settings, "arm": grid.arms[cell.arm].prompt_loss, "replicate": grid.arms[cell.arm].replicate, "seed": profile.seed}
+        settings["answerer_chat_template_content"] = _template_content(
+            profile, profile.synthesis.answerer_chat_template
+        )
+    return {
+        "synthesis": settings,
+        "arm": grid.arms[cell.arm].prompt_loss,
+        "replicate": grid.arms[cell.arm].replicate,
+        "seed": profile.seed,
+    }
 
 
 def _curation(profile: Profile, grid: Grid, cell: Cell) -> dict:
-    return {"curation": profile.curation.model_dump(mode="json"), "embedder": _model_content(profile, profile.curation.embedder)}
+    return {
+        "curation": profile.curation.model_dump(mode="json"),
+        "embedder": _model_content(profile, profile.curation.embedder),
+    }
 
 
 def _student(profile: Profile, grid: Grid, cell: Cell) -> dict:
     replicate = grid.arms[cell.arm].replicate if cell.arm else 0
-    return {"training": _training(profile.student), "replicate": replicate, "dtype": profile.base_model.dtype, "seed": profile.seed}
+    return {
+        "training": _training(profile.student),
+        "replicate": replicate,
+        "dtype": profile.base_model.dtype,
+        "seed": profile.seed,
+    }
 
 
 def _seed_only(profile: Profile, grid: Grid, cell: Cell) -> dict:
@@ -185,7 +200,9 @@ def find_parents(step: Step, cell: Cell, grid: Grid, store: Store) -> dict[tuple
 
 def input_digest(step: Step, settings: dict, parents: dict[tuple[str, Cell], Artifact]) -> str:
     """What decides whether there is work: code version, settings, and the content of the parents."""
-    contents = {f"{name}/{place.label}": artifact.manifest.content_digest for (name, place), artifact in parents.items()}
+    contents = {
+        f"{name}/{place.label}": artifact.manifest.content_digest for (name, place), artifact in parents.items()
+    }
     return digest({"asset": step.name, "code_version": step.code_version, "settings": settings, "parents": contents})
 
 

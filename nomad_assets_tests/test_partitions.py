@@ -66,7 +66,10 @@ def test_partition_definitions_by_kind():
     assert grid.partitions("none") is None
     assert grid.partitions("size") == dg.StaticPartitionsDefinition(["8"])
     assert grid.partitions("cell") == dg.MultiPartitionsDefinition(
-        {"arm": dg.StaticPartitionsDefinition(["masked", "unmasked"]), "train_size": dg.StaticPartitionsDefinition(["8"])}
+        {
+            "arm": dg.StaticPartitionsDefinition(["masked", "unmasked"]),
+            "train_size": dg.StaticPartitionsDefinition(["8"]),
+        }
     )
 
 
@@ -74,17 +77,23 @@ def test_parse():
     assert grid_of(train_sizes=[8, 64]).parse("64/unmasked") == Cell(64, "unmasked")
 
 
-@pytest.mark.parametrize("text", ["32/masked", "/masked", "", "masked/64", "-8/masked", "8.0/masked", "²/masked", " 8/masked"])
+@pytest.mark.parametrize(
+    "text", ["32/masked", "/masked", "", "masked/64", "-8/masked", "8.0/masked", "²/masked", " 8/masked"]
+)
 def test_an_unknown_size_lists_the_known_ones(text):
     size = text.partition("/")[0]
-    with pytest.raises(NomadError, match=f"^{re.escape(f'cell {text!r}: unknown train size {size!r}; this profile has 8, 64')}$"):
+    with pytest.raises(
+        NomadError, match=f"^{re.escape(f'cell {text!r}: unknown train size {size!r}; this profile has 8, 64')}$"
+    ):
         grid_of(train_sizes=[64, 8]).parse(text)
 
 
 @pytest.mark.parametrize("text", ["8/maksed", "8", "8/", "8/masked/x", "8/../../etc", "8/MASKED"])
 def test_an_unknown_arm_lists_the_known_ones(text):
     arm = text.partition("/")[2]
-    with pytest.raises(NomadError, match=f"^{re.escape(f'cell {text!r}: unknown arm {arm!r}; this profile has masked, unmasked')}$"):
+    with pytest.raises(
+        NomadError, match=f"^{re.escape(f'cell {text!r}: unknown arm {arm!r}; this profile has masked, unmasked')}$"
+    ):
         grid_of(train_sizes=[64, 8]).parse(text)
 
 

@@ -59,7 +59,11 @@ def test_every_shipped_profile_loads(name):
     profile = load_profile(name)
     assert profile.name == name
     assert profile.grid.train_sizes == sorted(profile.grid.train_sizes)
-    local = [s for s in (*profile.seeds.sources, *(b.source for b in profile.benchmarks.values() if b.source)) if not s.path.startswith("hf://")]
+    local = [
+        s
+        for s in (*profile.seeds.sources, *(b.source for b in profile.benchmarks.values() if b.source))
+        if not s.path.startswith("hf://")
+    ]
     for source in local:
         assert Path(profile.resolve(source.path)).exists(), source.path
 
@@ -209,7 +213,9 @@ def test_a_file_that_is_not_toml(tmp_path):
 def test_a_file_that_is_not_utf8(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_bytes(b"# caf\xe9\n" + MINIMAL.encode())
-    assert problem(str(path)).startswith(f"{path}: not a valid TOML file: 'utf-8' codec can't decode byte 0xe9 in position 5")
+    assert problem(str(path)).startswith(
+        f"{path}: not a valid TOML file: 'utf-8' codec can't decode byte 0xe9 in position 5"
+    )
 
 
 def test_an_unknown_name_lists_those_that_ship():

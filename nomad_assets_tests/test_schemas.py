@@ -11,8 +11,23 @@ SEEDS = pl.DataFrame({
     "id": ["0123456789abcdef", "fedcba9876543210"], "position": [0, 1], "prompt": ["p", "q"], "response": ["r", "s"],
     "source": ["a", "a"], "source_row": [1, 2], "source_id": ["x", None],
 })  # fmt: skip
-LEFT_OUT = pl.DataFrame({"source": ["a", "a", "a"], "row": [1, 2, 3], "reason": ["not_single_turn", "repeat", "benchmark_question"], "evidence": ["", "", ""]})
-QUESTIONS = pl.DataFrame({"id": ["q1", "q2"], "benchmark": ["b", "b"], "question": ["x", "y"], "answers": [["a"], ["b", "c"]], "reference": ["a", "b"]})
+LEFT_OUT = pl.DataFrame(
+    {
+        "source": ["a", "a", "a"],
+        "row": [1, 2, 3],
+        "reason": ["not_single_turn", "repeat", "benchmark_question"],
+        "evidence": ["", "", ""],
+    }
+)
+QUESTIONS = pl.DataFrame(
+    {
+        "id": ["q1", "q2"],
+        "benchmark": ["b", "b"],
+        "question": ["x", "y"],
+        "answers": [["a"], ["b", "c"]],
+        "reference": ["a", "b"],
+    }
+)
 CURVE = pl.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "learning_rate": [0.1, 0.0], "grad_norm": [1.0, 0.5]})
 TOO_LONG = pl.DataFrame({"id": ["a"], "tokens": [9000]})
 CORPUS = pl.DataFrame(
@@ -48,7 +63,9 @@ RIGHT = {
 def breach(table: pl.DataFrame, schema: str) -> NomadError:
     with pytest.raises(NomadError) as caught:
         schemas.validate(table, getattr(schemas, schema), "synthetic_corpus [8/masked] rows.parquet")
-    assert str(caught.value).startswith(f"synthetic_corpus [8/masked] rows.parquet: the table breaks its contract {schema}: ")
+    assert str(caught.value).startswith(
+        f"synthetic_corpus [8/masked] rows.parquet: the table breaks its contract {schema}: "
+    )
     return caught.value
 
 
@@ -193,8 +210,15 @@ def test_a_breach_of_several_rules_names_each_with_its_count():
     table = CURVE.with_columns(loss=pl.Series([-1.0, -2.0]), grad_norm=pl.Series([-1.0, 0.0]), step=pl.Series([0, 2]))
     error = breach(table, "TrainingCurve")
     assert error.counts == {"greater_than_or_equal_to(0)": 3, "greater_than_or_equal_to(1)": 1}
-    assert str(error).endswith("TrainingCurve: greater_than_or_equal_to(0) (3 rows), greater_than_or_equal_to(1) (1 rows)")
-    assert {(case["column"], case["failure_case"]) for case in error.cases} == {("loss", "-1.0"), ("loss", "-2.0"), ("grad_norm", "-1.0"), ("step", "0")}
+    assert str(error).endswith(
+        "TrainingCurve: greater_than_or_equal_to(0) (3 rows), greater_than_or_equal_to(1) (1 rows)"
+    )
+    assert {(case["column"], case["failure_case"]) for case in error.cases} == {
+        ("loss", "-1.0"),
+        ("loss", "-2.0"),
+        ("grad_norm", "-1.0"),
+        ("step", "0"),
+    }
 
 
 def test_many_breaches_are_counted_in_full_and_shown_in_part():

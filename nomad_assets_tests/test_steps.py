@@ -28,19 +28,32 @@ GRAPH = {
     "seed_subset": ({"seed_examples"}, SIZES, "inputs", None),
     "teacher_model": ({"seed_subset", "base_model"}, CELLS, "teachers", "accelerator"),
     "synthetic_corpus": ({"teacher_model"}, CELLS, "corpora", "accelerator"),
-    "curated_corpus": ({"synthetic_corpus", "seed_subset", "seed_examples", "benchmark_questions"}, CELLS, "corpora", None),
+    "curated_corpus": (
+        {"synthetic_corpus", "seed_subset", "seed_examples", "benchmark_questions"},
+        CELLS,
+        "corpora",
+        None,
+    ),
     "corpus_profile": ({"curated_corpus"}, CELLS, "corpora", None),
     "student_model": ({"curated_corpus", "seed_subset", "base_model"}, CELLS, "students", "accelerator"),
     "student_scores": ({"student_model", "benchmark_questions"}, CELLS, "scores", "accelerator"),
     "control_model": ({"seed_subset", "base_model"}, SIZES, "students", "accelerator"),
     "control_scores": ({"control_model", "benchmark_questions"}, SIZES, "scores", "accelerator"),
     "base_scores": ({"base_model", "benchmark_questions"}, NONE, "scores", "accelerator"),
-    "recipe_report": ({"student_scores", "control_scores", "base_scores", "corpus_profile", "curated_corpus"}, NONE, "report", None),
+    "recipe_report": (
+        {"student_scores", "control_scores", "base_scores", "corpus_profile", "curated_corpus"},
+        NONE,
+        "report",
+        None,
+    ),
 }
 JOBS = {
     "inputs": ({"seed_examples", "benchmark_questions", "base_model", "base_scores"}, NONE),
     "controls": ({"seed_subset", "control_model", "control_scores"}, SIZES),
-    "grid": ({"teacher_model", "synthetic_corpus", "curated_corpus", "corpus_profile", "student_model", "student_scores"}, CELLS),
+    "grid": (
+        {"teacher_model", "synthetic_corpus", "curated_corpus", "corpus_profile", "student_model", "student_scores"},
+        CELLS,
+    ),
     "report": ({"recipe_report"}, NONE),
     "evaluation": ({"student_scores"}, CELLS),
 }
@@ -66,7 +79,9 @@ def test_the_graph(definitions):
         )
         for key in graph.get_all_asset_keys()
     }
-    assert found == {name: (parents, set(members), group, {pool}) for name, (parents, members, group, pool) in GRAPH.items()}
+    assert found == {
+        name: (parents, set(members), group, {pool}) for name, (parents, members, group, pool) in GRAPH.items()
+    }
 
 
 def test_the_dimensions_of_the_grid(definitions):
@@ -104,7 +119,9 @@ def test_the_table_of_steps_says_the_same():
     for name, (parents, members, group, pool) in GRAPH.items():
         step = STEPS[name]
         found = {str(cell.partition_key) for cell in grid.members(step.partitions) if cell != Cell()}
-        assert (set(step.parents), found, step.group, step.heavy) == (parents, set(members), group, pool is not None), name
+        assert (set(step.parents), found, step.group, step.heavy) == (parents, set(members), group, pool is not None), (
+            name
+        )
 
 
 # Parents.
@@ -115,7 +132,11 @@ def places(name: str, cell: Cell) -> set[tuple[str, str]]:
 
 
 def test_a_step_reads_its_own_cell():
-    assert places("student_model", Cell(8, "masked")) == {("curated_corpus", "8/masked"), ("seed_subset", "8"), ("base_model", "-")}
+    assert places("student_model", Cell(8, "masked")) == {
+        ("curated_corpus", "8/masked"),
+        ("seed_subset", "8"),
+        ("base_model", "-"),
+    }
     assert places("curated_corpus", Cell(16, "unmasked")) == {
         ("synthetic_corpus", "16/unmasked"), ("seed_subset", "16"), ("seed_examples", "-"), ("benchmark_questions", "-"),
     }  # fmt: skip
@@ -182,7 +203,10 @@ class Workspace:
         profile = self.profile
         grid = Grid(profile)
         cells = {"none": Cell(), "size": Cell(8), "cell": Cell(8, "unmasked")}
-        return {name: input_digest(step, step.settings(profile, grid, cells[step.partitions]), {}) for name, step in STEPS.items()}
+        return {
+            name: input_digest(step, step.settings(profile, grid, cells[step.partitions]), {})
+            for name, step in STEPS.items()
+        }
 
     def changed(self, change: Callable[[], object]) -> set[str]:
         before = self.digests()
@@ -225,10 +249,15 @@ def test_a_setting_changes_the_steps_that_read_it(workspace, key, value, expecte
 
 @pytest.mark.parametrize("key", ["teacher.learning_rate", "curation.keep", "evaluation.bootstrap", "seed"])
 def test_every_setting_that_matters_changes_the_report(workspace, key):
-    assert "recipe_report" in workspace.changed(lambda: workspace.put(key, 9 if key != "teacher.learning_rate" else 0.5))
+    assert "recipe_report" in workspace.changed(
+        lambda: workspace.put(key, 9 if key != "teacher.learning_rate" else 0.5)
+    )
 
 
-@pytest.mark.parametrize(("key", "value"), [("teacher.checkpoint_minutes", 1.0), ("student.checkpoint_minutes", 1.0), ("teacher.fsdp", "full_shard")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("teacher.checkpoint_minutes", 1.0), ("student.checkpoint_minutes", 1.0), ("teacher.fsdp", "full_shard")],
+)
 def test_how_a_step_runs_changes_no_digest(workspace, key, value):
     assert workspace.changed(lambda: workspace.put(key, value)) == set()
 
@@ -236,8 +265,14 @@ def test_how_a_step_runs_changes_no_digest(workspace, key, value):
 def test_the_content_of_sources_counts_and_their_time_does_not(workspace):
     seeds, questions = workspace.folder / "seeds.jsonl", workspace.folder / "questions.jsonl"
     assert workspace.changed(lambda: os.utime(seeds, (1, 1))) == set()
-    assert workspace.changed(lambda: seeds.write_text('{"prompt": "Who else?", "response": "Me"}')) == {"seed_examples", "base_model"}
-    assert workspace.changed(lambda: questions.write_text('{"question": "?", "answers": ["x"]}')) == {"seed_examples", "benchmark_questions"}
+    assert workspace.changed(lambda: seeds.write_text('{"prompt": "Who else?", "response": "Me"}')) == {
+        "seed_examples",
+        "base_model",
+    }
+    assert workspace.changed(lambda: questions.write_text('{"question": "?", "answers": ["x"]}')) == {
+        "seed_examples",
+        "benchmark_questions",
+    }
 
 
 def test_the_folder_of_a_base_model_counts(workspace):
@@ -281,7 +316,9 @@ def test_arms_and_replicates_differ(workspace):
     grid = Grid(profile)
     for name in ("teacher_model", "synthetic_corpus"):
         step = STEPS[name]
-        digests = {input_digest(step, step.settings(profile, grid, cell), {}) for cell in (Cell(8, arm) for arm in grid.arms)}
+        digests = {
+            input_digest(step, step.settings(profile, grid, cell), {}) for cell in (Cell(8, arm) for arm in grid.arms)
+        }
         assert len(digests) == 4, name
 
 
@@ -289,7 +326,16 @@ def publish(store: Store, name: str, cell: Cell, content: bytes, input_digest: s
     with store.staging(name, cell, input_digest) as stage:
         (stage / "file").write_bytes(content)
         return store.publish(
-            stage, name, cell, input_digest=input_digest, settings={}, code_version="1", parents={}, run_id="", started=0.0, ended=0.0
+            stage,
+            name,
+            cell,
+            input_digest=input_digest,
+            settings={},
+            code_version="1",
+            parents={},
+            run_id="",
+            started=0.0,
+            ended=0.0,
         )
 
 

@@ -59,7 +59,10 @@ def test_what_a_published_version_is(store):
     assert_whole(artifact)
     record = artifact.manifest
     assert (record.asset, record.partition, record.version) == ("teacher_model", "8/unmasked", 1)
-    assert record.files["model/weights"] == {"bytes": 5, "sha256": "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"}
+    assert record.files["model/weights"] == {
+        "bytes": 5,
+        "sha256": "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5",
+    }
     assert record.artifact_id.startswith("teacher_model/8/unmasked/")
     assert len(record.artifact_id.rpartition("/")[2]) == 12
     assert record.content_digest == digest({name: entry["sha256"] for name, entry in record.files.items()})
@@ -93,7 +96,10 @@ def test_versions_increase_and_the_highest_is_current(store):
 
 
 def test_a_missing_artifact_says_what_to_materialise(store):
-    with pytest.raises(NomadError, match=rf"^teacher_model \[8/unmasked\] has not been materialised in {store.root}; materialise it first$"):
+    with pytest.raises(
+        NomadError,
+        match=rf"^teacher_model \[8/unmasked\] has not been materialised in {store.root}; materialise it first$",
+    ):
         store.require(ASSET, CELL)
 
 
@@ -171,7 +177,10 @@ def test_an_unreadable_manifest_names_its_path(store, content):
     artifact = publish(store, {"a": b"1"})
     (artifact / MANIFEST).write_bytes(content)
     for read in (store.current, store.versions):
-        with pytest.raises(NomadError, match=rf"^{artifact / MANIFEST}: not a readable manifest \(.*\); remove the folder and run again$"):
+        with pytest.raises(
+            NomadError,
+            match=rf"^{artifact / MANIFEST}: not a readable manifest \(.*\); remove the folder and run again$",
+        ):
             read(ASSET, CELL)
 
 
@@ -307,7 +316,9 @@ def small_disk(store: Store) -> Iterator[Path]:
     store.root.mkdir()
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("a small file system can be mounted by root alone")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(store.root)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(store.root)], capture_output=True, text=True
+    )
     if mounted.returncode != 0:
         pytest.skip(f"no small file system could be mounted here: {mounted.stderr.strip()}")
     yield store.root
@@ -315,7 +326,9 @@ def small_disk(store: Store) -> Iterator[Path]:
 
 
 def write_seeds(folder: Path, rows: int) -> None:
-    lines = [json.dumps({"prompt": f"Which word is number {n} of {digest(n)}?", "response": digest(-n)}) for n in range(rows)]
+    lines = [
+        json.dumps({"prompt": f"Which word is number {n} of {digest(n)}?", "response": digest(-n)}) for n in range(rows)
+    ]
     (folder / "seeds.jsonl").write_text("\n".join(lines))
 
 

@@ -88,12 +88,20 @@ class _EnginePair:
         folder = self.work.scratch / "answerer"
         if not (folder / "config.json").is_file():
             template = template if template in (None, "chatml") else self.work.profile.resolve(template)
-            models.build_base_model(source, folder, chat_template=template, dtype=self.work.profile.base_model.dtype, corpus=[], seed=0)
+            models.build_base_model(
+                source, folder, chat_template=template, dtype=self.work.profile.base_model.dtype, corpus=[], seed=0
+            )
         return folder
 
     def _open(self, folder: Path, turns: Turns) -> Engine:
         settings = self.work.profile.synthesis
-        longest = settings.prompt.max_new_tokens + settings.response.max_new_tokens + len(turns.header) + len(turns.middle) + 2
+        longest = (
+            settings.prompt.max_new_tokens
+            + settings.response.max_new_tokens
+            + len(turns.header)
+            + len(turns.middle)
+            + 2
+        )
         share = 1.0 if settings.answerer is None else 0.5
         engine = open_engine(
             self.name, folder, batch_size=settings.batch_size, max_length=longest, pad_id=turns.pad, memory_share=share
@@ -122,7 +130,9 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
         done = completed(corpus)
         # One call, so that the embedder is loaded once.
         texts = pool["prompt"].to_list() + subset["prompt"].to_list() + done["prompt"].to_list()
-        embedder = settings.embedder if settings.embedder == embedding.PACKAGED else work.profile.resolve(settings.embedder)
+        embedder = (
+            settings.embedder if settings.embedder == embedding.PACKAGED else work.profile.resolve(settings.embedder)
+        )
         vectors = embedding.embed(texts, embedder)
         of_pool, of_subset = vectors[: pool.height], vectors[pool.height : pool.height + subset.height]
         of_rows = vectors[pool.height + subset.height :]
@@ -141,8 +151,16 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
             work.warn(f"curation kept {kept} of the {settings.keep} rows wanted: {counts}")
         return Outcome(
             rows=curated.height,
-            metrics={"kept": kept, "keep_target": settings.keep, **{f"reason_{reason}": n for reason, n in counts.items()}},
-            metadata={"preview": preview(curated.filter(pl.col("verdict") == "kept").select("prompt", "response", "normsim_2", "novelty"))},
+            metrics={
+                "kept": kept,
+                "keep_target": settings.keep,
+                **{f"reason_{reason}": n for reason, n in counts.items()},
+            },
+            metadata={
+                "preview": preview(
+                    curated.filter(pl.col("verdict") == "kept").select("prompt", "response", "normsim_2", "novelty")
+                )
+            },
         )
 
     return curated_corpus
@@ -161,13 +179,19 @@ def _corpus_profile(project: Project) -> dg.AssetsDefinition:
         vectors = load_file(work.parent("curated_corpus") / EMBEDDINGS)["completed"]
         metrics = describe.corpus_metrics(curated)
         curve = describe.novelty_curve(curated, vectors, work.seed)
-        work.write(pl.DataFrame(list(metrics.items()), schema={"metric": str, "value": float}, orient="row"), "metrics.parquet", schemas.ProfileMetrics)
+        work.write(
+            pl.DataFrame(list(metrics.items()), schema={"metric": str, "value": float}, orient="row"),
+            "metrics.parquet",
+            schemas.ProfileMetrics,
+        )
         work.write(curve, "novelty_curve.parquet", schemas.NoveltyCurve)
         pictures = {}
         scored = curated.filter(pl.col("normsim_2").is_not_null())
         if scored.height:
             low, high = describe.kept_bounds(curated, work.profile.curation.norm)
-            pictures["normsim"] = picture("NormSim histogram with the band", plots.normsim_histogram(scored["normsim_2"].to_numpy(), low, high))
+            pictures["normsim"] = picture(
+                "NormSim histogram with the band", plots.normsim_histogram(scored["normsim_2"].to_numpy(), low, high)
+            )
         if curve.height:
             labelled = curve.with_columns(label=pl.lit(work.cell.label))
             pictures["novelty_growth"] = picture("novelty against corpus size", plots.novelty_against_size(labelled))

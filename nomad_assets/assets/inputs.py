@@ -50,7 +50,11 @@ def _benchmark_questions(project: Project) -> dg.AssetsDefinition:
         for name, table in tables.items():
             work.write(table, f"questions/{name}.parquet", schemas.BenchmarkQuestions)
         (work.stage / "questions").mkdir(exist_ok=True)
-        shown = pl.concat([t.head(2).select("benchmark", "question", "reference") for t in tables.values()]) if tables else pl.DataFrame()
+        shown = (
+            pl.concat([t.head(2).select("benchmark", "question", "reference") for t in tables.values()])
+            if tables
+            else pl.DataFrame()
+        )
         return Outcome(
             rows=sum(table.height for table in tables.values()),
             metrics={f"questions_{name}": table.height for name, table in tables.items()},
@@ -129,4 +133,6 @@ def preview(table: pl.DataFrame) -> dg.MetadataValue:
     rows = table.head(PREVIEW_ROWS).with_columns(pl.all().cast(pl.String, strict=False)).to_dicts()
     if not rows:
         return dg.MetadataValue.md("no rows")
-    return dg.MetadataValue.table([dg.TableRecord({k: v if v is not None else "" for k, v in row.items()}) for row in rows])
+    return dg.MetadataValue.table(
+        [dg.TableRecord({k: v if v is not None else "" for k, v in row.items()}) for row in rows]
+    )

@@ -41,7 +41,9 @@ def _student_model(project: Project) -> dg.AssetsDefinition:
         if work.profile.student.include_seeds:
             examples = _examples(work.read("seed_subset", "seeds.parquet")) + examples
         if not examples:
-            raise NomadError("curation kept no row of the corpus and student.include_seeds is false; there is nothing to train on")
+            raise NomadError(
+                "curation kept no row of the corpus and student.include_seeds is false; there is nothing to train on"
+            )
         outcome = train_model(work, examples, 0.0, work.profile.student)
         outcome.metrics["synthetic_rows"] = curated.height
         return outcome
@@ -65,7 +67,9 @@ def _examples(table: pl.DataFrame) -> list[tuple[str, str, str]]:
     return list(table.select("id", "prompt", "response").iter_rows())
 
 
-def train_model(work: Work, examples: list[tuple[str, str, str]], prompt_loss_weight: float, settings: Training) -> Outcome:
+def train_model(
+    work: Work, examples: list[tuple[str, str, str]], prompt_loss_weight: float, settings: Training
+) -> Outcome:
     """Train the base model on (id, prompt, response) triples and stage it as `model/` with its curve."""
     import torch
 

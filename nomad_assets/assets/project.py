@@ -23,7 +23,19 @@ from nomad_assets.steps import STEPS, Step, find_parents, input_digest
 from nomad_assets.storage import SCRATCH, Artifact, Manifest, Store
 
 OBSERVE_EVERY_SECONDS = 15.0
-LIBRARIES = ("accelerate", "dagster", "datasketch", "duckdb", "lm_eval", "pandera", "polars", "sentence-transformers", "torch", "transformers", "vllm")
+LIBRARIES = (
+    "accelerate",
+    "dagster",
+    "datasketch",
+    "duckdb",
+    "lm_eval",
+    "pandera",
+    "polars",
+    "sentence-transformers",
+    "torch",
+    "transformers",
+    "vllm",
+)
 
 
 class StepConfig(dg.Config):
@@ -107,7 +119,9 @@ class Project:
 
         return run_step
 
-    def _run(self, context: dg.AssetExecutionContext, step: Step, body: Callable[[Work], Outcome], force: bool) -> dg.MaterializeResult:
+    def _run(
+        self, context: dg.AssetExecutionContext, step: Step, body: Callable[[Work], Outcome], force: bool
+    ) -> dg.MaterializeResult:
         cell = self.grid.cell_of(context.partition_key if context.has_partition_key else None)
         place = f"{step.name} [{cell.label}]"
         try:
@@ -120,7 +134,12 @@ class Project:
                     stage.rmdir() if not any(stage.iterdir()) else None
                     context.log.info(f"{place}: nothing changed, reusing {current.manifest.artifact_id}")
                     return _result(current, reused=True, metadata={})
-                record = {"input_digest": digest, "settings": settings, "code_version": step.code_version, "run_id": context.run_id}
+                record = {
+                    "input_digest": digest,
+                    "settings": settings,
+                    "code_version": step.code_version,
+                    "run_id": context.run.run_id,
+                }
                 return self._make(context, step, cell, stage, body, parents, record)
         except NomadError as error:
             raise _failure(str(error) if place in str(error) else f"{place}: {error}", error) from error
@@ -128,7 +147,9 @@ class Project:
             reason = _disk_problem(error)
             if reason is None:
                 raise
-            raise _failure(f"{place}: could not write to {self.store.root}: {reason}; make room and run again. What was published before is intact") from error
+            raise _failure(
+                f"{place}: could not write to {self.store.root}: {reason}; make room and run again. What was published before is intact"
+            ) from error
 
     def _make(self, context, step: Step, cell: Cell, stage: Path, body, parents, record: dict) -> dg.MaterializeResult:
         work = Work(
@@ -191,7 +212,9 @@ def _result(artifact: Artifact, reused: bool, metadata: dict[str, dg.MetadataVal
     if record.peak_memory_bytes is not None:
         facts["peak_memory_mib"] = record.peak_memory_bytes / 2**20
     numbers = {name: value for name, value in record.metrics.items() if value is not None}
-    return dg.MaterializeResult(metadata={**facts, **numbers, **metadata}, data_version=dg.DataVersion(record.content_digest[:16]))
+    return dg.MaterializeResult(
+        metadata={**facts, **numbers, **metadata}, data_version=dg.DataVersion(record.content_digest[:16])
+    )
 
 
 def _failure(message: str, error: NomadError | None = None) -> dg.Failure:
@@ -217,8 +240,15 @@ class _Observer:
             return
         self.last = time.monotonic()
         partition = self.context.partition_key if self.context.has_partition_key else None
-        metadata = {"stage": stage, "done": float(done), "total": float(total), **{k: float(v) for k, v in facts.items()}}
-        self.context.log_event(dg.AssetObservation(asset_key=self.context.asset_key, partition=partition, metadata=metadata))
+        metadata = {
+            "stage": stage,
+            "done": float(done),
+            "total": float(total),
+            **{k: float(v) for k, v in facts.items()},
+        }
+        self.context.log_event(
+            dg.AssetObservation(asset_key=self.context.asset_key, partition=partition, metadata=metadata)
+        )
 
 
 def _reset_peak_memory() -> bool:
@@ -249,7 +279,12 @@ def _versions() -> dict[str, str]:
 
 
 def _host() -> dict[str, str]:
-    facts = {"machine": platform.machine(), "system": platform.system(), "python": platform.python_version(), "cpus": str(os.cpu_count())}
+    facts = {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "cpus": str(os.cpu_count()),
+    }
     if "torch" in __import__("sys").modules:
         import torch
 

@@ -1,9 +1,12 @@
 """The report over everything that has been materialised."""
 
+from collections.abc import Callable
+
 import dagster as dg
 import polars as pl
 
 from nomad_assets.assets.project import Outcome, Project, Work
+from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell
 from nomad_assets.recipe.report import ReportData, build_report
 from nomad_assets.steps import STEPS, parent_places
@@ -20,6 +23,9 @@ def report_assets(project: Project) -> list[dg.AssetsDefinition]:
 
         Covers the cells that exist; those that are missing are listed.
         """
+        for name in ("student_scores", "corpus_profile", "curated_corpus"):
+            if not _found(work, name):
+                raise NomadError(f"no cell of the grid has {name} yet; materialise at least one cell first")
         report = build_report(gather(work))
         (work.stage / "report.md").write_text(report.markdown, encoding="utf-8")
         (work.stage / "report.html").write_text(report.html, encoding="utf-8")
@@ -56,12 +62,13 @@ def gather(work: Work) -> ReportData:
         },
         scores=_scores(work, "scores.parquet"),
         results=_scores(work, "results.parquet"),
-        corpora=pl.DataFrame([_corpus_row(work, cell, artifact) for cell, artifact in _found(work, "corpus_profile")], infer_schema_length=None),
-        reasons=_stack(work, lambda table: table.group_by("reason").len("rows").with_columns(pl.col("rows").cast(pl.Int64)).sort("reason")),
-        rows=_stack(work, lambda table: _sample(work, table)),
-        novelty_curve=pl.concat(
-            [_with_arm(pl.read_parquet(artifact / "novelty_curve.parquet"), cell) for cell, artifact in _found(work, "corpus_profile")]
+        corpora=pl.DataFrame(
+            [_corpus_row(work, cell, artifact) for cell, artifact in _found(work, "corpus_profile")],
+            infer_schema_length=None,
         ),
+        reasons=_stack(work, "curated_corpus", "curated.parquet", _count_reasons),
+        rows=_stack(work, "curated_corpus", "curated.parquet", lambda table: _sample(work, table)),
+        novelty_curve=_stack(work, "corpus_profile", "novelty_curve.parquet", lambda table: table),
         missing=[f"{name} {cell.label}" for name, cell in places if (name, cell) not in work.parents],
     )
 
@@ -84,7 +91,13 @@ def _labels(work: Work, cell: Cell) -> dict:
     }  # fmt: skip
 
 
-_LABEL_TYPES = {"train_size": pl.Int64, "arm": pl.String, "prompt_loss": pl.String, "weight": pl.Float64, "replicate": pl.Int64}
+_LABEL_TYPES = {
+    "train_size": pl.Int64,
+    "arm": pl.String,
+    "prompt_loss": pl.String,
+    "weight": pl.Float64,
+    "replicate": pl.Int64,
+}
 
 
 def _scores(work: Work, table: str) -> pl.DataFrame:
@@ -97,12 +110,20 @@ def _scores(work: Work, table: str) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _with_arm(table: pl.DataFrame, cell: Cell) -> pl.DataFrame:
-    return table.select(pl.lit(cell.train_size).cast(pl.Int64).alias("train_size"), pl.lit(cell.arm).alias("arm"), pl.all())
+def _stack(work: Work, name: str, table: str, transform: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    """One table of every cell, transformed, with its train size and arm in front."""
+    return pl.concat(
+        [
+            transform(pl.read_parquet(artifact / table)).select(
+                pl.lit(cell.train_size, pl.Int64).alias("train_size"), pl.lit(cell.arm).alias("arm"), pl.all()
+            )
+            for cell, artifact in _found(work, name)
+        ]
+    )
 
 
-def _stack(work: Work, transform) -> pl.DataFrame:
-    return pl.concat([_with_arm(transform(pl.read_parquet(a / "curated.parquet")), cell) for cell, a in _found(work, "curated_corpus")])
+def _count_reasons(curated: pl.DataFrame) -> pl.DataFrame:
+    return curated.group_by("reason").len("rows").with_columns(pl.col("rows").cast(pl.Int64)).sort("reason")
 
 
 def _sample(work: Work, table: pl.DataFrame) -> pl.DataFrame:
@@ -129,7 +150,12 @@ def _seed_prompts(work: Work) -> dict[str, str]:
 def _corpus_row(work: Work, cell: Cell, artifact: Artifact) -> dict:
     metrics = dict(pl.read_parquet(artifact / "metrics.parquet").iter_rows())
     seconds = {}
-    for label, name in (("teacher", "teacher_model"), ("synthesis", "synthetic_corpus"), ("curation", "curated_corpus"), ("student", "student_model")):
+    for label, name in (
+        ("teacher", "teacher_model"),
+        ("synthesis", "synthetic_corpus"),
+        ("curation", "curated_corpus"),
+        ("student", "student_model"),
+    ):
         made = work.store.current(name, cell)
         seconds[f"{label}_seconds"] = made.manifest.seconds if made else None
     return {
@@ -139,7 +165,10 @@ def _corpus_row(work: Work, cell: Cell, artifact: Artifact) -> dict:
         "completed": int(metrics["rows_completed"]),
         "kept": int(metrics["kept"]),
         "keep_target": work.profile.curation.keep,
-        **{key: metrics[key] for key in ("relevance_all", "relevance_kept", "novelty_all", "novelty_kept", "distinct_prompts")},
+        **{
+            key: metrics[key]
+            for key in ("relevance_all", "relevance_kept", "novelty_all", "novelty_kept", "distinct_prompts")
+        },
         "prompt_tokens": int(metrics["prompt_tokens"]),
         "response_tokens": int(metrics["response_tokens"]),
         **seconds,

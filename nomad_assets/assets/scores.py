@@ -48,7 +48,9 @@ def _score(work: Work, model: str) -> Outcome:
     models.quiet()
     settings = work.profile.evaluation
     tables = stored_questions(work)
-    empty = pl.DataFrame(schema={"id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str})
+    empty = pl.DataFrame(
+        schema={"id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str}
+    )
     # Every model's intervals are drawn with the same seed, so that equal results get equal intervals.
     found = evaluate(
         work.parent(model) / "model",

@@ -45,12 +45,22 @@ def question_table(name: str, rule: str, rows: Rows) -> "pl.DataFrame":
         if rule == "gsm8k":
             match = _OFFICIAL_GSM8K.search(row.response)
             if match is None:
-                raise NomadError(f"{row.source} row {row.number}: rule gsm8k needs an answer that ends in `#### N`; found {row.response[-60:]!r}")
+                raise NomadError(
+                    f"{row.source} row {row.number}: rule gsm8k needs an answer that ends in `#### N`; found {row.response[-60:]!r}"
+                )
             answers = [match.group(1).replace(",", "")]
         else:
             answers = list(row.answers or (row.response,))
         # Content ids, so that a question keeps its id when others are added.
-        records.append({"id": f"{name}-{row.id}", "benchmark": name, "question": row.prompt, "answers": answers, "reference": row.response})
+        records.append(
+            {
+                "id": f"{name}-{row.id}",
+                "benchmark": name,
+                "question": row.prompt,
+                "answers": answers,
+                "reference": row.response,
+            }
+        )
     schema = {"id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str}
     return pl.DataFrame(records, schema=schema).unique("id", maintain_order=True)
 

@@ -1,5 +1,6 @@
 """What a corpus is like in figures: relevance, novelty, diversity, yield."""
 
+import itertools
 from typing import TYPE_CHECKING
 
 from nomad_assets.recipe.overlap import tokens
@@ -45,8 +46,7 @@ def corpus_metrics(curated: "pl.DataFrame") -> dict[str, float | None]:
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
-    words = tokens(text)
-    return list(zip(words, words[1:], strict=False))
+    return list(itertools.pairwise(tokens(text)))
 
 
 def _share_distinct(items: list[tuple]) -> float | None:

@@ -36,7 +36,9 @@ REASONS = (
 )  # fmt: skip
 NUMBER = r"[$€£]?(-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)%?)"
 # A number does not start inside a word or another number; after x it has no sign: "3x-5" is algebra.
-EQUATION = re.compile(rf"(?<![\w.,^)%]){NUMBER}\s*([-+*/×÷]|x(?!\s*-))\s*{NUMBER}\s*=\s*{NUMBER}(?![.,]?\d)(?!\s*[-+*/x×÷]\s*\d)")
+EQUATION = re.compile(
+    rf"(?<![\w.,^)%]){NUMBER}\s*([-+*/×÷]|x(?!\s*-))\s*{NUMBER}\s*=\s*{NUMBER}(?![.,]?\d)(?!\s*[-+*/x×÷]\s*\d)"
+)
 PART_OF_A_CHAIN = re.compile(r"([-+*/×÷^)%]|[\d ]x|\d[ \t])[ \t]*$")
 
 
@@ -65,7 +67,9 @@ def wrong_equation(text: str) -> str | None:
 
 def _holds(left: str, operator: str, right: str, result: str, percent: int) -> bool:
     """Whether the equation is true when n% is read as n / `percent`: "50% + 20% = 70%" by 1, "200 * 10% = 20" by 100."""
-    a, b, c = (Fraction(n.replace(",", "").rstrip("%")) / (percent if n.endswith("%") else 1) for n in (left, right, result))
+    a, b, c = (
+        Fraction(n.replace(",", "").rstrip("%")) / (percent if n.endswith("%") else 1) for n in (left, right, result)
+    )
     value = a + b if operator == "+" else a - b if operator == "-" else a / b if operator in "/÷" else a * b
     digits = len(result.rstrip("%").partition(".")[2])
     # Rounding and cutting off are both common, so a last decimal may be off by less than one; a whole number may not.
@@ -91,7 +95,9 @@ def curate(
     import polars as pl
 
     done = corpus["response_end"].eq("completed").to_numpy()
-    scores = {name: np.full(corpus.height, np.nan) for name in ("normsim_2", "normsim_inf", "novelty", "seed_similarity")}
+    scores = {
+        name: np.full(corpus.height, np.nan) for name in ("normsim_2", "normsim_inf", "novelty", "seed_similarity")
+    }
     nearest_seed: list[str | None] = [None] * corpus.height
     if done.any():
         scores["normsim_2"][done], scores["normsim_inf"][done] = norm_sim(row_embeddings, pool_embeddings)

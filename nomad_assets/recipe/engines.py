@@ -71,7 +71,9 @@ def choose_engine(setting: str, expected_tokens: int) -> str:
     return "vllm" if free >= 4 * 2**30 else "transformers"
 
 
-def open_engine(name: str, folder: Path, *, batch_size: int, max_length: int, pad_id: int, memory_share: float = 1.0) -> Engine:
+def open_engine(
+    name: str, folder: Path, *, batch_size: int, max_length: int, pad_id: int, memory_share: float = 1.0
+) -> Engine:
     """Load a model folder into the engine of that name; `memory_share` of what vLLM would take of a GPU."""
     if name == "vllm":
         return VllmEngine(folder, max_length=max_length, memory_share=memory_share)

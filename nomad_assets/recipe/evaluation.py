@@ -81,9 +81,18 @@ def summarise(results: "pl.DataFrame", resamples: int, seed: int) -> "pl.DataFra
     for (benchmark, metric), group in results.group_by("benchmark", "metric", maintain_order=True):
         interval = bootstrap_interval(group["value"].to_numpy(), resamples=resamples, seed=seed)
         rows.append(
-            {"benchmark": benchmark, "metric": metric, "n": interval.n, "mean": interval.mean, "low": interval.low, "high": interval.high}
+            {
+                "benchmark": benchmark,
+                "metric": metric,
+                "n": interval.n,
+                "mean": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
+            }
         )
-    return pl.DataFrame(rows, schema={"benchmark": str, "metric": str, "n": int, "mean": float, "low": float, "high": float})
+    return pl.DataFrame(
+        rows, schema={"benchmark": str, "metric": str, "n": int, "mean": float, "low": float, "high": float}
+    )
 
 
 def _harness_model(engine: TransformersEngine, turns: Turns, on_progress: Callable[[int], None]):
@@ -126,7 +135,9 @@ def _harness_model(engine: TransformersEngine, turns: Turns, on_progress: Callab
 
         def _model_generate(self, context, max_length, stop, attention_mask=None, **generation_kwargs):
             if generation_kwargs.get("do_sample") or generation_kwargs.get("temperature"):
-                return super()._model_generate(context, max_length, stop, attention_mask=attention_mask, **generation_kwargs)
+                return super()._model_generate(
+                    context, max_length, stop, attention_mask=attention_mask, **generation_kwargs
+                )
             import torch
 
             rows = [ids[mask.bool()].tolist() for ids, mask in zip(context, attention_mask, strict=True)]
@@ -141,7 +152,10 @@ def _harness_model(engine: TransformersEngine, turns: Turns, on_progress: Callab
             return torch.cat([context.cpu(), torch.tensor(padded, dtype=context.dtype).reshape(len(made), longest)], 1)
 
     lm = HarnessModel(
-        pretrained=engine.model, tokenizer=turns.tokenizer, batch_size=engine.batch_size, device=str(engine.model.device)
+        pretrained=engine.model,
+        tokenizer=turns.tokenizer,
+        batch_size=engine.batch_size,
+        device=str(engine.model.device),
     )
     lm.encoded = {}
     return lm
@@ -166,7 +180,9 @@ def _run_task(lm, tasks, name: str, task: str | dict) -> tuple[list[dict], list[
             one.set_fewshot_seed(seed=FEWSHOT_SEED)
         outcome = run(lm=lm, task_dict=loaded, apply_chat_template=True, fewshot_as_multiturn=True, bootstrap_iters=0)
     except (OSError, KeyError, ValueError) as error:
-        raise NomadError(f"benchmarks.{name}: lm-evaluation-harness could not run {task if isinstance(task, str) else name!r}: {error}") from error
+        raise NomadError(
+            f"benchmarks.{name}: lm-evaluation-harness could not run {task if isinstance(task, str) else name!r}: {error}"
+        ) from error
     results, responses = [], []
     for samples in outcome["samples"].values():
         for sample in samples:
@@ -176,7 +192,14 @@ def _run_task(lm, tasks, name: str, task: str | dict) -> tuple[list[dict], list[
             for metric in sample["metrics"]:
                 value = sample[metric]
                 if isinstance(value, (int, float)):
-                    results.append({"benchmark": name, "question_id": question, "metric": f"{metric}{strict}", "value": float(value)})
+                    results.append(
+                        {
+                            "benchmark": name,
+                            "question_id": question,
+                            "metric": f"{metric}{strict}",
+                            "value": float(value),
+                        }
+                    )
             if sample["filter"] == samples[0]["filter"]:
                 responses.append(
                     {

@@ -48,7 +48,9 @@ class Turns:
         """`name` stands in error messages. Raises NomadError when template or end-of-turn tokens cannot be found."""
         self.tokenizer = tokenizer
         if not tokenizer.chat_template:
-            raise NomadError(f"{name}: the tokenizer has no chat template; set base_model.chat_template = \"chatml\" or a Jinja file")
+            raise NomadError(
+                f'{name}: the tokenizer has no chat template; set base_model.chat_template = "chatml" or a Jinja file'
+            )
         before, middle, after = self._segments(name)
         self.header = self._scaffold(before)
         middle_ids, after_ids = self._scaffold(middle), self._scaffold(after)
@@ -72,7 +74,9 @@ class Turns:
         except Exception as error:  # jinja raises anything the template's author chose
             raise NomadError(f"{name}: the chat template fails on a single-turn chat: {error}") from error
         if text.count(_PROMPT) != 1 or text.count(_RESPONSE) != 1 or text.index(_PROMPT) > text.index(_RESPONSE):
-            raise NomadError(f"{name}: the chat template does not render a prompt and then a response, once each: {text[:200]!r}")
+            raise NomadError(
+                f"{name}: the chat template does not render a prompt and then a response, once each: {text[:200]!r}"
+            )
         before, rest = text.split(_PROMPT)
         middle, after = rest.split(_RESPONSE)
         return before, middle, after

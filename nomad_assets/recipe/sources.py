@@ -75,7 +75,9 @@ def read_source(source: str, where: dict[str, list] | None = None, limit: int | 
         if row is None:
             continue
         if row.given_id is not None and seen.setdefault(row.given_id, place) != place:
-            raise NomadError(f"{place}: id {row.given_id!r} is already used in {seen[row.given_id]}; ids must be unique")
+            raise NomadError(
+                f"{place}: id {row.given_id!r} is already used in {seen[row.given_id]}; ids must be unique"
+            )
         result.rows.append(row)
     if not result.rows:
         rule = f" (with where = {where})" if where else ""
@@ -120,7 +122,9 @@ def _text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise NomadError(f"{path} line {line}: not valid UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from None
+        raise NomadError(
+            f"{path} line {line}: not valid UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from None
 
 
 def _read_jsonl(path: Path) -> Iterator[object]:
@@ -130,7 +134,9 @@ def _read_jsonl(path: Path) -> Iterator[object]:
         try:
             yield json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise NomadError(f"{path} line {number}: not JSON ({error}); .jsonl holds one JSON object per line") from None
+            raise NomadError(
+                f"{path} line {number}: not JSON ({error}); .jsonl holds one JSON object per line"
+            ) from None
 
 
 def _read_json(path: Path) -> Iterator[object]:
@@ -195,7 +201,9 @@ def _normalise(source: str, number: int, place: str, record: dict, result: Rows)
     elif "instruction" in record and "output" in record:
         extra = record.get("input") or ""
         prompt, response = record["instruction"], record["output"]
-        prompt = f"{prompt}\n\n{extra}" if isinstance(prompt, str) and isinstance(extra, str) and extra.strip() else prompt
+        prompt = (
+            f"{prompt}\n\n{extra}" if isinstance(prompt, str) and isinstance(extra, str) and extra.strip() else prompt
+        )
     elif "question" in record and "answers" in record:
         prompt, answers = record["question"], _answers(record["answers"])
         response = answers[0] if answers else None

@@ -89,11 +89,14 @@ def write_shard(
 
 
 def _answer(pending: list[dict], settings: Synthesis, answerer, seed_of, cell: str) -> list[dict]:
-    """Phase 2 for the given prompts; agreement is counted over the responses to one prompt that completed."""
+    """Phase 2 for the given prompts; agreement is the share of all its responses; one that did not complete agrees with none."""
     engine, turns = answerer()
     count = settings.responses_per_prompt
     requests = [
-        Request(turns.response_context(turns.encode(row["prompt"])), seed_of("response", row["attempt"] * count + row["response_index"]))
+        Request(
+            turns.response_context(turns.encode(row["prompt"])),
+            seed_of("response", row["attempt"] * count + row["response_index"]),
+        )
         for row in pending
     ]
     rows = []
@@ -175,5 +178,7 @@ def synthesize(
         done += completed(shards[-1]).height
         # Whichever bound is nearer says how far the work is.
         share = max(done / settings.target, attempts / settings.max_attempts)
-        progress("synthesis", min(share, 1.0) * settings.target, settings.target, {"attempts": attempts, "completed": done})
+        progress(
+            "synthesis", min(share, 1.0) * settings.target, settings.target, {"attempts": attempts, "completed": done}
+        )
     return pl.concat(shards)

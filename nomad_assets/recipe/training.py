@@ -103,7 +103,9 @@ def token_losses(model: "PreTrainedModel", batch: dict[str, "torch.Tensor"]) -> 
     return torch.nn.functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
 
 
-def weighted_loss(model: "PreTrainedModel", batch: dict[str, "torch.Tensor"], total_weight: "torch.Tensor") -> "torch.Tensor":
+def weighted_loss(
+    model: "PreTrainedModel", batch: dict[str, "torch.Tensor"], total_weight: "torch.Tensor"
+) -> "torch.Tensor":
     """The loss of the module's head, a scalar; `total_weight` is w*|P| + |R| over the whole optimizer step."""
     return (batch["weights"] * token_losses(model, batch)).sum() / total_weight
 
@@ -155,13 +157,20 @@ def train(
     checkpoint = get_last_checkpoint(str(scratch)) if scratch.is_dir() else None
     trainer.train(resume_from_checkpoint=checkpoint)
     curve = [
-        {"step": entry["step"], "loss": entry["loss"], "learning_rate": entry["learning_rate"], "grad_norm": entry["grad_norm"]}
+        {
+            "step": entry["step"],
+            "loss": entry["loss"],
+            "learning_rate": entry["learning_rate"],
+            "grad_norm": entry["grad_norm"],
+        }
         for entry in trainer.state.log_history
         if "loss" in entry
     ]
     if not all(math.isfinite(entry["loss"]) for entry in curve):
         step = next(entry["step"] for entry in curve if not math.isfinite(entry["loss"]))
-        raise NomadError(f"{stage}: the loss is not a number from step {step} on; lower the learning rate ({settings.learning_rate})")
+        raise NomadError(
+            f"{stage}: the loss is not a number from step {step} on; lower the learning rate ({settings.learning_rate})"
+        )
     epochs = passes(settings, len(rows))
     return TrainingResult(
         curve=curve,
@@ -194,7 +203,9 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         def create_scheduler(self, num_training_steps, optimizer=None):
             from torch.optim.lr_scheduler import LambdaLR
 
-            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, lambda step: rate_factor(step, num_training_steps, settings))
+            self.lr_scheduler = LambdaLR(
+                optimizer or self.optimizer, lambda step: rate_factor(step, num_training_steps, settings)
+            )
             return self.lr_scheduler
 
         def floating_point_ops(self, inputs):
@@ -227,7 +238,9 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    trainer = PromptLossTrainer(model=model, args=arguments, train_dataset=_Rows(rows), data_collator=_collate, callbacks=[recorder])
+    trainer = PromptLossTrainer(
+        model=model, args=arguments, train_dataset=_Rows(rows), data_collator=_collate, callbacks=[recorder]
+    )
     trainer.remove_callback(_printer())
     return trainer, recorder
 

@@ -158,7 +158,9 @@ def test_triviaqa_as_the_harness_scores_it():
             cut = cut.split(stop)[0]
         ((filtered,),) = (list(one) for one in strip.apply([[cut]], [{}]))
         for answer in answers:
-            expected = exact_match_fn(predictions=[filtered], references=[answer], ignore_case=True, ignore_punctuation=True)["exact_match"]
+            expected = exact_match_fn(
+                predictions=[filtered], references=[answer], ignore_case=True, ignore_punctuation=True
+            )["exact_match"]
             assert score("triviaqa", response, [answer])["lm_eval_exact_match"] == float(expected), (response, answer)
             right += expected
     assert right > 5, "the strings must try both outcomes"
@@ -182,7 +184,11 @@ def test_gsm8k_questions():
 
 
 def test_trivia_questions():
-    table = question_table("trivia", "triviaqa", rows(Row("s", 1, None, "River?", "Nile", ("Nile", "The Nile")), Row("s", 2, None, "City?", "Lima")))
+    table = question_table(
+        "trivia",
+        "triviaqa",
+        rows(Row("s", 1, None, "River?", "Nile", ("Nile", "The Nile")), Row("s", 2, None, "City?", "Lima")),
+    )
     assert table.select("answers", "reference").rows() == [(["Nile", "The Nile"], "Nile"), (["Lima"], "Lima")]
 
 
@@ -194,7 +200,12 @@ def test_an_id_does_not_depend_on_the_place():
 
 
 def test_equal_questions_count_once():
-    assert question_table("t", "triviaqa", rows(Row("s", 1, None, "River?", "Nile"), Row("s", 2, None, "River?", "Nile"))).height == 1
+    assert (
+        question_table(
+            "t", "triviaqa", rows(Row("s", 1, None, "River?", "Nile"), Row("s", 2, None, "River?", "Nile"))
+        ).height
+        == 1
+    )
 
 
 @pytest.mark.parametrize("response", ["The answer is 18.", "####18", "#### eighteen"])

@@ -32,13 +32,22 @@ def failed(number: int, end: str) -> dict:
 
 
 def seed_table(*prompts: str) -> pl.DataFrame:
-    return pl.DataFrame({"id": [f"seed{n}" for n in range(len(prompts))], "prompt": prompts}, schema={"id": str, "prompt": str})
+    return pl.DataFrame(
+        {"id": [f"seed{n}" for n in range(len(prompts))], "prompt": prompts}, schema={"id": str, "prompt": str}
+    )
 
 
 AXES = np.eye(4, dtype=np.float32)
 
 
-def judge(rows: list[dict], *, seeds: tuple[str, ...] = ("an unrelated seed",), questions=(), cosines: list[float] | None = None, **settings) -> pl.DataFrame:
+def judge(
+    rows: list[dict],
+    *,
+    seeds: tuple[str, ...] = ("an unrelated seed",),
+    questions=(),
+    cosines: list[float] | None = None,
+    **settings,
+) -> pl.DataFrame:
     """Curates rows. `cosines` are the completed rows' similarities to the one pool embedding; all 0.5 unless given."""
     corpus = validate(pl.DataFrame(rows, schema=COLUMNS), SyntheticCorpus, "corpus")
     done = corpus.filter(pl.col("response_end") == "completed").height
@@ -69,11 +78,17 @@ def test_a_row_without_objection_is_kept():
 def test_not_completed_says_which_turn_and_how(end):
     curated = judge([failed(0, end), row(1, "Who?", "x", response_end=end)])
     assert verdicts(curated) == [("not_completed", f"prompt: {end}", None), ("not_completed", f"response: {end}", None)]
-    assert curated.select("normsim_2", "normsim_inf", "novelty", "seed_similarity", "nearest_seed").null_count().row(0) == (2,) * 5
+    assert (
+        curated.select("normsim_2", "normsim_inf", "novelty", "seed_similarity", "nearest_seed").null_count().row(0)
+        == (2,) * 5
+    )
 
 
 def test_minority_answer():
-    rows = [row(0, "Who?", "b", agreement=2 / 3, majority_answer=False, final_answer="b"), row(1, "What?", "a", agreement=2 / 3)]
+    rows = [
+        row(0, "Who?", "b", agreement=2 / 3, majority_answer=False, final_answer="b"),
+        row(1, "What?", "a", agreement=2 / 3),
+    ]
     assert verdicts(judge(rows)) == [("minority_answer", "b", 2 / 3), (KEPT, None, None)]
 
 
@@ -99,7 +114,10 @@ def test_exact_repeat_names_the_first_row():
 def test_near_repeat_names_twin_and_similarity():
     """26 words are 24 shingles; another number touches 3 of them: 21 shared of 27."""
     rows = [row(0, LONG.format(3)), row(1, LONG.format(5))]
-    assert verdicts(judge(rows, near_repeat=0.7)) == [(KEPT, None, None), ("near_repeat", "8/unmasked/000000-0", 21 / 27)]
+    assert verdicts(judge(rows, near_repeat=0.7)) == [
+        (KEPT, None, None),
+        ("near_repeat", "8/unmasked/000000-0", 21 / 27),
+    ]
     assert reason_counts(judge(rows, near_repeat=0.8)) == {KEPT: 2}
     assert reason_counts(judge(rows, near_repeat=1.0)) == {KEPT: 2}
 
@@ -107,7 +125,10 @@ def test_near_repeat_names_twin_and_similarity():
 def test_seed_copies():
     seeds = ("Who wrote Faust?", LONG.format(3))
     rows = [row(0, "who wrote faust"), row(1, LONG.format(5))]
-    assert verdicts(judge(rows, seeds=seeds, seed_copy=0.7)) == [("seed_copy", "seed0", 1.0), ("near_seed_copy", "seed1", 21 / 27)]
+    assert verdicts(judge(rows, seeds=seeds, seed_copy=0.7)) == [
+        ("seed_copy", "seed0", 1.0),
+        ("near_seed_copy", "seed1", 21 / 27),
+    ]
     assert verdicts(judge(rows, seeds=seeds, seed_copy=1.0)) == [("seed_copy", "seed0", 1.0), (KEPT, None, None)]
 
 
@@ -200,7 +221,15 @@ def test_the_first_rule_that_a_row_breaks_is_its_reason():
         row(5, question, "1 + 1 = 2"),
         row(6, f"Tell me quickly now: {question}", "Lima"),
     ]
-    curated = judge(rows, seeds=(question,), questions=[("q", question, ["Lima"])], min_agreement=0.5, check_arithmetic=True, band="low", keep=1)
+    curated = judge(
+        rows,
+        seeds=(question,),
+        questions=[("q", question, ["Lima"])],
+        min_agreement=0.5,
+        check_arithmetic=True,
+        band="low",
+        keep=1,
+    )
     assert curated["reason"].to_list() == [
         "wrong_arithmetic", "not_completed", "minority_answer", "low_agreement", "seed_copy", "exact_repeat", "contaminated",
     ]  # fmt: skip
@@ -293,7 +322,9 @@ def test_wrong_equations(text, equation):
     assert wrong_equation(text) == equation
 
 
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the real data sets are not beside the checkout: no folder {REAL_DATA}")
+@pytest.mark.skipif(
+    not REAL_DATA.is_dir(), reason=f"the real data sets are not beside the checkout: no folder {REAL_DATA}"
+)
 def test_right_answers_are_rarely_accused():
     """The worked answers of GSM8K hold a few true slips; more than 1 in 100 accused means that the reading is wrong."""
     rows = read_source(str(REAL_DATA / "gsm8k_train.jsonl")).rows

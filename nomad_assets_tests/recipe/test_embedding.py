@@ -69,7 +69,12 @@ def test_no_rows():
 
 
 def test_the_packaged_embedder():
-    texts = ["What is the capital of Peru?", "Which city is Peru's capital?", "How do I fix a flat bicycle tyre?", "7 * 8 = 56"]
+    texts = [
+        "What is the capital of Peru?",
+        "Which city is Peru's capital?",
+        "How do I fix a flat bicycle tyre?",
+        "7 * 8 = 56",
+    ]
     vectors = embed(texts, PACKAGED)
     assert (vectors.shape, vectors.dtype) == ((4, 384), np.float32)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -80,7 +85,10 @@ def test_the_packaged_embedder():
 
 
 def test_an_unknown_embedder(tmp_path):
-    with pytest.raises(NomadError, match=r"^curation\.embedder '/no/such': no such folder; give a folder, hf://owner/name or 'all-MiniLM-L6-v2'$"):
+    with pytest.raises(
+        NomadError,
+        match=r"^curation\.embedder '/no/such': no such folder; give a folder, hf://owner/name or 'all-MiniLM-L6-v2'$",
+    ):
         embed(["a"], "/no/such")
     with pytest.raises(NomadError, match=r"^hf://nobody: not of the form hf://owner/name"):
         embed(["a"], "hf://nobody")

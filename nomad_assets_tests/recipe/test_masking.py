@@ -18,7 +18,9 @@ LLAMA3 = (
 )
 LLAMA3_TOKENS = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
 WITH_SYSTEM = "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nBe brief.<|im_end|>\n{% endif %}" + CHATML
-CLOSERS = "<|u|>{{ messages[0]['content'] }}<|/u|>{% for m in messages[1:] %}{{ m['content'] }}<|endoftext|>{% endfor %}"
+CLOSERS = (
+    "<|u|>{{ messages[0]['content'] }}<|/u|>{% for m in messages[1:] %}{{ m['content'] }}<|endoftext|>{% endfor %}"
+)
 BARE = "{{ messages[0]['content'] }}<|/u|>{% for m in messages[1:] %}{{ m['content'] }}<|endoftext|>{% endfor %}"
 
 
@@ -71,7 +73,9 @@ def test_the_worked_example(smollm2, weight):
 
 def test_the_prompts_end_of_turn_is_learned_with_the_prompt(smollm2):
     row = smollm2.row("r", "Hi there", "Yes", 0.3)
-    assert [weight for token, weight in zip(row.input_ids, row.loss_weights, strict=True) if token == smollm2.prompt_end] == [0.3, 1.0]
+    assert [
+        weight for token, weight in zip(row.input_ids, row.loss_weights, strict=True) if token == smollm2.prompt_end
+    ] == [0.3, 1.0]
 
 
 def test_special_tokens_in_data_are_text(smollm2):
@@ -93,24 +97,33 @@ def test_a_response_is_asked_for_as_it_was_trained(smollm2):
     context = smollm2.response_context(smollm2.encode("Hi there"))
     assert row.input_ids[: len(context)] == context
     messages = [{"role": "user", "content": "Hi there"}]
-    assert context == smollm2.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+    assert context == smollm2.tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=False
+    )
 
 
 # Other templates.
-
 
 
 def test_llama3(with_template):
     turns = with_template(LLAMA3, LLAMA3_TOKENS)
     token = turns.tokenizer.convert_tokens_to_ids
     user, assistant, line = turns.encode("user"), turns.encode("assistant"), turns.encode("\n\n")
-    assert turns.header == [token("<|begin_of_text|>"), token("<|start_header_id|>"), *user, token("<|end_header_id|>"), *line]
+    assert turns.header == [
+        token("<|begin_of_text|>"),
+        token("<|start_header_id|>"),
+        *user,
+        token("<|end_header_id|>"),
+        *line,
+    ]
     assert turns.prompt_end == turns.response_end == token("<|eot_id|>")
     assert turns.middle == [token("<|start_header_id|>"), *assistant, token("<|end_header_id|>"), *line]
     prompt, response = turns.encode("What is 2 + 3?"), turns.encode("5 <|eot_id|> 6")
     row = turns.row("r", "What is 2 + 3?", "5 <|eot_id|> 6", 0.3)
     assert row.input_ids == [*turns.header, *prompt, token("<|eot_id|>"), *turns.middle, *response, token("<|eot_id|>")]
-    assert row.loss_weights == [0.0] * len(turns.header) + [0.3] * (len(prompt) + 1) + [0.0] * len(turns.middle) + [1.0] * (len(response) + 1)
+    assert row.loss_weights == [0.0] * len(turns.header) + [0.3] * (len(prompt) + 1) + [0.0] * len(turns.middle) + [
+        1.0
+    ] * (len(response) + 1)
     assert token("<|eot_id|>") not in response
 
 
@@ -129,7 +142,11 @@ def test_turns_that_close_with_different_tokens(with_template):
     token = turns.tokenizer.convert_tokens_to_ids
     assert (turns.header, turns.middle) == ([token("<|u|>")], [])
     assert (turns.prompt_end, turns.response_end) == (token("<|/u|>"), token("<|endoftext|>"))
-    assert turns.row("r", "Hi", "Yes", 0.5).loss_weights == [0.0, *[0.5] * (len(turns.encode("Hi")) + 1), *[1.0] * (len(turns.encode("Yes")) + 1)]
+    assert turns.row("r", "Hi", "Yes", 0.5).loss_weights == [
+        0.0,
+        *[0.5] * (len(turns.encode("Hi")) + 1),
+        *[1.0] * (len(turns.encode("Yes")) + 1),
+    ]
 
 
 def test_without_a_header_nothing_predicts_the_first_token(with_template):
@@ -142,7 +159,10 @@ def test_without_a_header_nothing_predicts_the_first_token(with_template):
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(text=st.lists(st.sampled_from([*"aé\n 漢😀", "<|im_end|>", "<|im_start|>", "<|endoftext|>"])).map("".join) | st.text())
+@given(
+    text=st.lists(st.sampled_from([*"aé\n 漢😀", "<|im_end|>", "<|im_start|>", "<|endoftext|>"])).map("".join)
+    | st.text()
+)
 def test_no_text_makes_a_special_token_and_all_text_comes_back(tiny, text):
     ids = tiny.encode(text)
     assert not set(ids) & tiny.specials
@@ -210,7 +230,10 @@ def test_no_row_fits(tiny):
             "{% for m in messages[::-1] %}{{ m['content'] }}<|im_end|>{% endfor %}",
             "the chat template does not render a prompt and then a response, once each: ",
         ),
-        ("{{ raise_exception('only for experts') }}", "the chat template fails on a single-turn chat: only for experts"),
+        (
+            "{{ raise_exception('only for experts') }}",
+            "the chat template fails on a single-turn chat: only for experts",
+        ),
         ("{% for %}", "the chat template fails on a single-turn chat: "),
     ],
 )

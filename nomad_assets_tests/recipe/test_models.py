@@ -25,7 +25,11 @@ from nomad_assets_tests.conftest import TOKENIZER_CORPUS
 
 
 def build(source: str | Path, out: Path, **options) -> dict:
-    return build_base_model(str(source), out, **{"chat_template": None, "dtype": "float32", "corpus": TOKENIZER_CORPUS, "seed": 0, **options})
+    return build_base_model(
+        str(source),
+        out,
+        **{"chat_template": None, "dtype": "float32", "corpus": TOKENIZER_CORPUS, "seed": 0, **options},
+    )
 
 
 @pytest.fixture
@@ -167,7 +171,9 @@ def test_chatml_on_a_model_without_its_tokens(tmp_path, copy):
     before = len(tokenizer)
     text = path.read_text(encoding="utf-8").replace("<|im_start|>", "<|a|>").replace("<|im_end|>", "<|b|>")
     path.write_text(text, encoding="utf-8")
-    config = (copy / "tokenizer_config.json").read_text().replace("<|im_start|>", "<|a|>").replace("<|im_end|>", "<|b|>")
+    config = (
+        (copy / "tokenizer_config.json").read_text().replace("<|im_start|>", "<|a|>").replace("<|im_end|>", "<|b|>")
+    )
     (copy / "tokenizer_config.json").write_text(config)
     (copy / "chat_template.jinja").unlink()
     facts = build(copy, tmp_path / "out", chat_template="chatml")
@@ -175,7 +181,12 @@ def test_chatml_on_a_model_without_its_tokens(tmp_path, copy):
     assert facts["vocabulary"] == len(tokenizer) == before + 2
     assert model.get_input_embeddings().num_embeddings >= before + 2
     assert tokenizer.eos_token == "<|im_end|>"
-    assert model.config.eos_token_id == model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>") == before + 1
+    assert (
+        model.config.eos_token_id
+        == model.generation_config.eos_token_id
+        == tokenizer.convert_tokens_to_ids("<|im_end|>")
+        == before + 1
+    )
 
 
 def test_a_template_from_a_file(tiny_model, tmp_path):
@@ -194,12 +205,17 @@ def test_a_template_file_that_is_not_there(tiny_model, tmp_path):
 def test_a_template_that_cannot_work_is_refused_before_saving(tiny_model, tmp_path):
     template = tmp_path / "chat.jinja"
     template.write_text("{% for m in messages %}{{ m['content'] }}\n{% endfor %}")
-    assert problem(tiny_model, tmp_path / "out", chat_template=str(template)).startswith(f"{tiny_model}: no end-of-turn token closes the prompt")
+    assert problem(tiny_model, tmp_path / "out", chat_template=str(template)).startswith(
+        f"{tiny_model}: no end-of-turn token closes the prompt"
+    )
 
 
 def test_a_folder_without_chat_template(copy, tmp_path):
     (copy / "chat_template.jinja").unlink()
-    assert problem(copy, tmp_path / "out") == f'{copy}: the tokenizer has no chat template; set base_model.chat_template = "chatml" or a Jinja file'
+    assert (
+        problem(copy, tmp_path / "out")
+        == f'{copy}: the tokenizer has no chat template; set base_model.chat_template = "chatml" or a Jinja file'
+    )
 
 
 # Folders that are no model.
@@ -212,13 +228,19 @@ def test_an_unknown_source(tmp_path):
 
 
 def test_a_hub_address_of_another_shape(tmp_path):
-    assert problem("hf://smollm2", tmp_path / "out") == "hf://smollm2: not of the form hf://owner/name[@revision][#config/split]"
+    assert (
+        problem("hf://smollm2", tmp_path / "out")
+        == "hf://smollm2: not of the form hf://owner/name[@revision][#config/split]"
+    )
 
 
 def test_a_folder_without_tokenizer(copy, tmp_path):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (copy / name).unlink()
-    assert problem(copy, tmp_path / "out") == f"{copy}: the model folder has no tokenizer (tokenizer.json); save the tokenizer beside the model"
+    assert (
+        problem(copy, tmp_path / "out")
+        == f"{copy}: the model folder has no tokenizer (tokenizer.json); save the tokenizer beside the model"
+    )
 
 
 def test_pickled_weights_are_never_read(copy, tmp_path):
@@ -233,7 +255,9 @@ def test_pickled_weights_are_never_read(copy, tmp_path):
 
 def test_an_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
-    assert problem(tmp_path / "empty", tmp_path / "out").startswith(f"{tmp_path / 'empty'}: no safetensors weights (found: )")
+    assert problem(tmp_path / "empty", tmp_path / "out").startswith(
+        f"{tmp_path / 'empty'}: no safetensors weights (found: )"
+    )
 
 
 def test_a_folder_without_config(copy, tmp_path):

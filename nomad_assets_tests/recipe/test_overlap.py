@@ -155,7 +155,9 @@ def test_the_first_question_is_named():
     assert index.find(SHORT, "x") == Overlap("one", SHORT, 1.0)
 
 
-@given(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=40), st.lists(st.sampled_from("abcdefgh"), max_size=40))
+@given(
+    st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=40), st.lists(st.sampled_from("abcdefgh"), max_size=40)
+)
 def test_rule_2_is_what_a_slow_count_says(question, prompt):
     grams = {tuple(prompt[i : i + 8]) for i in range(len(prompt) - 7)}
     covered = {p for i in range(len(question) - 7) if tuple(question[i : i + 8]) in grams for p in range(i, i + 8)}
@@ -164,14 +166,20 @@ def test_rule_2_is_what_a_slow_count_says(question, prompt):
     assert find(" ".join(question), " ".join(prompt)) == expected
 
 
-@pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the real data sets are not beside the checkout: no folder {REAL_DATA}")
+@pytest.mark.skipif(
+    not REAL_DATA.is_dir(), reason=f"the real data sets are not beside the checkout: no folder {REAL_DATA}"
+)
 def test_few_questions_of_gsm8k_are_in_its_training_set():
     """The rule flags 3 of 1,319 questions by 8-gram coverage over one half; exact repeats may add a few."""
 
     def rows(name: str) -> list[dict]:
-        return [json.loads(line) for line in (REAL_DATA / f"gsm8k_{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        return [
+            json.loads(line) for line in (REAL_DATA / f"gsm8k_{name}.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
 
-    index = ContaminationIndex([(str(n), row["question"], [row["answer"].rpartition("#### ")[2]]) for n, row in enumerate(rows("test"))])
+    index = ContaminationIndex(
+        [(str(n), row["question"], [row["answer"].rpartition("#### ")[2]]) for n, row in enumerate(rows("test"))]
+    )
     flagged = {overlap.question_id for row in rows("train") if (overlap := index.find(row["question"], row["answer"]))}
     assert 1 <= len(flagged) <= 8, sorted(flagged)
 
@@ -221,7 +229,9 @@ def test_one_turns_the_search_off():
 
 def test_number_swapped_word_problems_are_told_apart_at_the_default():
     """Two numbers of a 23-word problem changed: 6 of 21 shingles differ, Jaccard 15/27; of interest to a lower threshold alone."""
-    problem = "Tom has {} bags with apples in each of them and he gives {} of all the apples away to his best friends today"
+    problem = (
+        "Tom has {} bags with apples in each of them and he gives {} of all the apples away to his best friends today"
+    )
     one, other = problem.format(3, 4), problem.format(5, 7)
     similarity = jaccard(shingles(one), shingles(other))
     assert 0.5 < similarity < 0.8

@@ -12,7 +12,12 @@ from nomad_assets.schemas import LeftOut, SeedExamples, validate
 
 
 def source(name: str, count: int) -> Rows:
-    return Rows([Row(name, n, f"{name}{n}", f"What does {name} say about item {n}?", f"{name} {n}") for n in range(1, count + 1)])
+    return Rows(
+        [
+            Row(name, n, f"{name}{n}", f"What does {name} say about item {n}?", f"{name} {n}")
+            for n in range(1, count + 1)
+        ]
+    )
 
 
 def pool_of(*sources: Rows, questions: tuple = (), seed: int = 0) -> pl.DataFrame:
@@ -27,7 +32,12 @@ def test_the_pool_holds_every_row_once_and_conforms():
     assert pool["position"].to_list() == list(range(8))
     assert sorted(pool["source_id"]) == ["a1", "a2", "a3", "a4", "a5", "b1", "b2", "b3"]
     row = pool.filter(pl.col("source_id") == "b2").to_dicts()[0]
-    assert (row["prompt"], row["response"], row["source"], row["source_row"]) == ("What does b say about item 2?", "b 2", "b", 2)
+    assert (row["prompt"], row["response"], row["source"], row["source_row"]) == (
+        "What does b say about item 2?",
+        "b 2",
+        "b",
+        2,
+    )
     assert row["id"] == Row("", 1, None, row["prompt"], row["response"]).id
 
 
@@ -42,7 +52,9 @@ def test_smaller_subsets_are_heads_of_larger_ones():
 def test_sources_are_interleaved_in_proportion():
     """30 rows of a and 10 of b: places (k + 1/2)/30 and (k + 1/2)/10 give a b in the middle of every four."""
     pool = pool_of(source("a", 30), source("b", 10))
-    assert pool["source"].to_list() == ["a", "a", "b", "a"] * 10 or pool["source"].to_list() == ["a", "b", "a", "a"] * 10
+    assert (
+        pool["source"].to_list() == ["a", "a", "b", "a"] * 10 or pool["source"].to_list() == ["a", "b", "a", "a"] * 10
+    )
     for size in range(4, 41, 4):
         assert pool["source"].head(size).to_list().count("b") == size // 4
 
@@ -89,14 +101,24 @@ def test_prompt_and_response_do_not_run_together():
     assert pool_of(rows).height == 2
 
 
-@pytest.mark.parametrize(("one", "other"), [("6 + 3", "6 - 3"), ("6 × 3", "6 ÷ 3"), ("6 * 3", "6 / 3"), ("6 − 3", "6 + 3"), ("1 < 2", "1 > 2")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("6 + 3", "6 - 3"), ("6 × 3", "6 ÷ 3"), ("6 * 3", "6 / 3"), ("6 − 3", "6 + 3"), ("1 < 2", "1 > 2")],
+)
 def test_other_operators_are_no_repeats(one, other):
-    rows = Rows([Row("s", 1, None, f"Look at {one}, please.", "yes"), Row("s", 2, None, f"Look at {other}, please.", "yes")])
+    rows = Rows(
+        [Row("s", 1, None, f"Look at {one}, please.", "yes"), Row("s", 2, None, f"Look at {other}, please.", "yes")]
+    )
     assert pool_of(rows).height == 2
 
 
 def test_benchmark_questions_are_left_out_with_the_question():
-    rows = Rows([Row("s", 1, None, "What is the capital of Peru?", "Lima"), Row("s", 2, None, "What is the capital of Chad?", "N'Djamena")])
+    rows = Rows(
+        [
+            Row("s", 1, None, "What is the capital of Peru?", "Lima"),
+            Row("s", 2, None, "What is the capital of Chad?", "N'Djamena"),
+        ]
+    )
     pool, left_out = build_pool([rows], [("trivia-1", "What is the capital of Peru?", ["Lima"])], seed=0)
     assert pool["source_row"].to_list() == [2]
     assert left_out.to_dicts() == [
@@ -111,10 +133,15 @@ def test_what_reading_left_out_stays_reported():
 
 def test_nothing_left():
     rows = Rows([Row("s", 1, None, "What is the capital of Peru?", "Lima")])
-    with pytest.raises(NomadError, match=r"^seeds: every row was left out as a repeat or as a benchmark question; give other seed rows$"):
+    with pytest.raises(
+        NomadError,
+        match=r"^seeds: every row was left out as a repeat or as a benchmark question; give other seed rows$",
+    ):
         build_pool([rows], [("q", "What is the capital of Peru?", ["Lima"])], seed=0)
 
 
 def test_a_size_larger_than_the_pool():
-    with pytest.raises(NomadError, match=f"^{re.escape('grid.train_sizes: 9 is larger than the seed pool of 8 rows; use at most 8')}$"):
+    with pytest.raises(
+        NomadError, match=f"^{re.escape('grid.train_sizes: 9 is larger than the seed pool of 8 rows; use at most 8')}$"
+    ):
         take_subset(pool_of(source("a", 8)), 9)

@@ -15,7 +15,9 @@ from nomad_assets.errors import NomadError
 from nomad_assets.recipe.sources import Row, parse_hub, read_source, source_name
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
-real_data = pytest.mark.skipif(not REAL_DATA.is_dir(), reason=f"the real data sets are not beside the checkout: no folder {REAL_DATA}")
+real_data = pytest.mark.skipif(
+    not REAL_DATA.is_dir(), reason=f"the real data sets are not beside the checkout: no folder {REAL_DATA}"
+)
 PAIR = {"prompt": "Who wrote Faust?", "response": "Goethe"}
 
 
@@ -53,13 +55,19 @@ def test_prompt_and_response(write):
 
 
 def test_alpaca_without_input(write):
-    assert pairs(write([{"instruction": "Name a colour.", "input": "", "output": "Red"}])) == [("Name a colour.", "Red")]
+    assert pairs(write([{"instruction": "Name a colour.", "input": "", "output": "Red"}])) == [
+        ("Name a colour.", "Red")
+    ]
     assert pairs(write([{"instruction": "Name a colour.", "output": "Red"}])) == [("Name a colour.", "Red")]
-    assert pairs(write([{"instruction": "Name a colour.", "input": None, "output": "Red"}])) == [("Name a colour.", "Red")]
+    assert pairs(write([{"instruction": "Name a colour.", "input": None, "output": "Red"}])) == [
+        ("Name a colour.", "Red")
+    ]
 
 
 def test_alpaca_with_input(write):
-    assert pairs(write([{"instruction": "Translate.", "input": "Hund", "output": "dog"}])) == [("Translate.\n\nHund", "dog")]
+    assert pairs(write([{"instruction": "Translate.", "input": "Hund", "output": "dog"}])) == [
+        ("Translate.\n\nHund", "dog")
+    ]
 
 
 def test_gsm8k_as_in_the_worked_example(write):
@@ -96,12 +104,19 @@ def test_messages(write):
 
 def test_chats_with_several_turns_are_left_out_and_counted(write):
     user, assistant = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
-    chats = [[user, assistant, user, assistant], [user, assistant], [{"role": "system", "content": "Be brief."}, user, assistant], [user], "Hi"]
+    chats = [
+        [user, assistant, user, assistant],
+        [user, assistant],
+        [{"role": "system", "content": "Be brief."}, user, assistant],
+        [user],
+        "Hi",
+    ]
     path = write([{"messages": chat} for chat in chats])
     read = read_source(path)
     assert [row.number for row in read.rows] == [2]
     assert read.left_out == [
-        {"source": source_name(path), "row": number, "reason": "not_single_turn", "evidence": "messages"} for number in (1, 3, 4, 5)
+        {"source": source_name(path), "row": number, "reason": "not_single_turn", "evidence": "messages"}
+        for number in (1, 3, 4, 5)
     ]
 
 
@@ -120,12 +135,18 @@ def test_ids_depend_on_content_alone():
 
 
 def test_json(write):
-    assert pairs(write(json.dumps([PAIR, {"question": "q", "answer": "a"}]).encode(), "rows.json")) == [tuple(PAIR.values()), ("q", "a")]
+    assert pairs(write(json.dumps([PAIR, {"question": "q", "answer": "a"}]).encode(), "rows.json")) == [
+        tuple(PAIR.values()),
+        ("q", "a"),
+    ]
 
 
 def test_jsonl_with_blank_lines_and_windows_line_ends(write):
     line = json.dumps(PAIR).encode()
-    assert pairs(write(line + b"\r\n\r\n" + line.replace(b"Goethe", b"He") + b"\r\n")) == [("Who wrote Faust?", "Goethe"), ("Who wrote Faust?", "He")]
+    assert pairs(write(line + b"\r\n\r\n" + line.replace(b"Goethe", b"He") + b"\r\n")) == [
+        ("Who wrote Faust?", "Goethe"),
+        ("Who wrote Faust?", "He"),
+    ]
 
 
 def test_jsonl_with_unicode_line_separators_inside_a_text(write):
@@ -169,7 +190,11 @@ def test_csv_with_other_line_separators_inside_a_text(write, separator):
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv"])
 def test_a_byte_order_mark_is_no_part_of_the_text(write, name):
-    text = {"rows.jsonl": json.dumps(PAIR), "rows.json": json.dumps([PAIR]), "rows.csv": "prompt,response\nWho wrote Faust?,Goethe\n"}[name]
+    text = {
+        "rows.jsonl": json.dumps(PAIR),
+        "rows.json": json.dumps([PAIR]),
+        "rows.csv": "prompt,response\nWho wrote Faust?,Goethe\n",
+    }[name]
     assert pairs(write(b"\xef\xbb\xbf" + text.encode(), name)) == [tuple(PAIR.values())]
 
 
@@ -186,7 +211,12 @@ def test_a_folder_is_read_in_the_order_of_its_names(write, tmp_path):
 
 
 def test_where(write):
-    path = write([{**PAIR, "prompt": f"p{n}", "difficulty": n, "topic": topic} for n, topic in ((1, "x"), (2, "x"), (3, "y"), (1, "y"))])
+    path = write(
+        [
+            {**PAIR, "prompt": f"p{n}", "difficulty": n, "topic": topic}
+            for n, topic in ((1, "x"), (2, "x"), (3, "y"), (1, "y"))
+        ]
+    )
     assert [p for p, _ in pairs(path, where={"difficulty": [1, 2]})] == ["p1", "p2", "p1"]
     assert [row.number for row in read_source(path, where={"difficulty": [1, 3], "topic": ["y"]}).rows] == [3, 4]
 
@@ -199,14 +229,19 @@ def test_where_on_a_missing_field(write):
 def test_where_that_keeps_nothing(write):
     path = write([{**PAIR, "level": 1}])
     message = problem(path, where={"level": [2]})
-    assert message == f"{path}: no usable rows (with where = {{'level': [2]}}); give at least one row with a prompt and a response"
+    assert (
+        message
+        == f"{path}: no usable rows (with where = {{'level': [2]}}); give at least one row with a prompt and a response"
+    )
 
 
 def test_limit_takes_the_same_rows_whatever_their_order(write):
     rows = [{"prompt": f"p{n}", "response": "r"} for n in range(40)]
     first = pairs(write(rows), limit=7)
     assert len(first) == 7
-    assert [prompt for prompt, _ in first] == sorted((prompt for prompt, _ in first), key=lambda p: int(p[1:])), "in file order"
+    assert [prompt for prompt, _ in first] == sorted((prompt for prompt, _ in first), key=lambda p: int(p[1:])), (
+        "in file order"
+    )
     assert set(pairs(write(rows[::-1], "reversed.jsonl"), limit=7)) == set(first)
     assert set(first) < set(pairs(write(rows), limit=12))
     assert len(pairs(write(rows), limit=40)) == len(pairs(write(rows), limit=99)) == 40
@@ -228,9 +263,14 @@ def test_hub_addresses(address, parts):
     assert parse_hub(address) == dict(zip(("name", "revision", "config", "split"), parts, strict=True))
 
 
-@pytest.mark.parametrize("address", ["hf://gsm8k", "hf://a/b/c", "hf://a/b#train", "hf://a/b@", "hf://", "https://hf.co/a/b", "hf://a/b c"])
+@pytest.mark.parametrize(
+    "address", ["hf://gsm8k", "hf://a/b/c", "hf://a/b#train", "hf://a/b@", "hf://", "https://hf.co/a/b", "hf://a/b c"]
+)
 def test_other_shapes_of_address(address):
-    with pytest.raises(NomadError, match=f"^{re.escape(address)}: not of the form {re.escape('hf://owner/name[@revision][#config/split]')}$"):
+    with pytest.raises(
+        NomadError,
+        match=f"^{re.escape(address)}: not of the form {re.escape('hf://owner/name[@revision][#config/split]')}$",
+    ):
         parse_hub(address)
 
 
@@ -263,7 +303,9 @@ def test_empty_file(write, name):
     assert problem(path) == f"{path}: the file is empty"
 
 
-@pytest.mark.parametrize(("name", "content"), [("rows.jsonl", b"\n\n"), ("rows.json", b"[]"), ("rows.csv", b"prompt,response\n")])
+@pytest.mark.parametrize(
+    ("name", "content"), [("rows.jsonl", b"\n\n"), ("rows.json", b"[]"), ("rows.csv", b"prompt,response\n")]
+)
 def test_a_file_without_rows(write, name, content):
     path = write(content, name)
     assert problem(path) == f"{path}: no usable rows; give at least one row with a prompt and a response"
@@ -271,7 +313,10 @@ def test_a_file_without_rows(write, name, content):
 
 def test_empty_folder(write, tmp_path):
     write(b"x", "folder/notes.txt")
-    assert problem(f"{tmp_path}/folder") == f"{tmp_path}/folder: the folder holds no file ending in .jsonl, .json, .parquet, .csv"
+    assert (
+        problem(f"{tmp_path}/folder")
+        == f"{tmp_path}/folder: the folder holds no file ending in .jsonl, .json, .parquet, .csv"
+    )
 
 
 def test_an_empty_file_in_a_folder_is_named(write, tmp_path):
@@ -294,11 +339,19 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(range(256))
         ("rows.parquet", PNG, "not a Parquet file ("),
         ("rows.parquet", b'{"prompt": "a", "response": "b"}', "not a Parquet file ("),
         ("rows.parquet", b"PAR1" + bytes(40) + b"PAR1", "not a Parquet file ("),
-        ("rows.json", b'{"prompt": "a", "response": "b"}', "expected a JSON list of objects; for one object per line use the ending .jsonl"),
+        (
+            "rows.json",
+            b'{"prompt": "a", "response": "b"}',
+            "expected a JSON list of objects; for one object per line use the ending .jsonl",
+        ),
         ("rows.json", b'{"prompt": "a"}\n{"prompt": "b"}', "not JSON (Extra data: line 2 column 1"),
         ("rows.json", b"[" * 100_000, "not JSON ("),
         ("rows.csv", b"prompt,response\na\n", "a line has another number of fields than the header: {'prompt': 'a'"),
-        ("rows.csv", b"prompt,response\na,b,c\n", "a line has another number of fields than the header: {'prompt': 'a'"),
+        (
+            "rows.csv",
+            b"prompt,response\na,b,c\n",
+            "a line has another number of fields than the header: {'prompt': 'a'",
+        ),
         ("rows.csv", b'prompt,response\n"a,b\n', "not CSV (unexpected end of data)"),
     ],
 )

@@ -38,9 +38,13 @@ class Scripted:
     asked: list[tuple[str, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.numbers = {derive_seed("root", phase, n): (phase, n) for phase in ("prompt", "response") for n in range(400)}
+        self.numbers = {
+            derive_seed("root", phase, n): (phase, n) for phase in ("prompt", "response") for n in range(400)
+        }
 
-    def generate(self, requests: list[Request], sampling: Sampling, stop_ids: set[int], on_progress=lambda done: None) -> list[Generation]:
+    def generate(
+        self, requests: list[Request], sampling: Sampling, stop_ids: set[int], on_progress=lambda done: None
+    ) -> list[Generation]:
         results = []
         for request in requests:
             phase, number = self.numbers[request.seed]
@@ -62,7 +66,9 @@ def says(turns: Turns, text: str) -> Generation:
 
 def run(engine: Scripted, turns: Turns, scratch: Path, **settings) -> pl.DataFrame:
     settings = Synthesis(**{"target": 1, "max_attempts": 1, **settings})
-    corpus = synthesize(settings, engine, lambda: (engine, turns), turns, seed_parts=("root",), cell="8/unmasked", scratch=scratch)
+    corpus = synthesize(
+        settings, engine, lambda: (engine, turns), turns, seed_parts=("root",), cell="8/unmasked", scratch=scratch
+    )
     return validate(corpus, SyntheticCorpus, "corpus")
 
 
@@ -96,7 +102,12 @@ def test_a_corpus_with_every_ending(turns, tmp_path):
         0: says(turns, "Who?"), 1: Generation(turns.encode("and so on"), False), 2: Generation([], True),
         3: Generation([turns.header[0]], True), 4: says(turns, "What?"), 5: says(turns, "When?"), 6: says(turns, "Why?"),
     }  # fmt: skip
-    responses = {0: says(turns, "Me"), 4: Generation(turns.encode("er"), False), 5: Generation([], True), 6: says(turns, "\x00")}
+    responses = {
+        0: says(turns, "Me"),
+        4: Generation(turns.encode("er"), False),
+        5: Generation([], True),
+        6: says(turns, "\x00"),
+    }
     corpus = run(Scripted(turns, prompts.__getitem__, responses.__getitem__), turns, tmp_path, target=7, max_attempts=7)
     assert corpus.select("attempt", "prompt_end", "response_end", "prompt", "response", "final_answer").rows() == [
         (0, "completed", "completed", "Who?", "Me", "me"),
@@ -109,10 +120,14 @@ def test_a_corpus_with_every_ending(turns, tmp_path):
     ]
     assert corpus["id"].to_list()[:2] == ["8/unmasked/000000-0", "8/unmasked/000001-0"]
     assert corpus["prompt_seed"].to_list() == [derive_seed("root", "prompt", n) for n in range(7)]
-    assert corpus["response_seed"].to_list() == [derive_seed("root", "response", n) if n in responses else None for n in range(7)]
+    assert corpus["response_seed"].to_list() == [
+        derive_seed("root", "response", n) if n in responses else None for n in range(7)
+    ]
     # The end-of-turn token counts where it was written.
     assert corpus["prompt_tokens"].to_list() == [len(p.ids) + p.stopped for p in prompts.values()]
-    assert corpus["response_tokens"].to_list() == [len(responses[n].ids) + responses[n].stopped if n in responses else 0 for n in range(7)]
+    assert corpus["response_tokens"].to_list() == [
+        len(responses[n].ids) + responses[n].stopped if n in responses else 0 for n in range(7)
+    ]
     assert completed(corpus)["attempt"].to_list() == [0]
 
 
@@ -165,7 +180,9 @@ def test_agreement_and_majority(turns, tmp_path):
 
 
 def test_attempts_end_with_the_shard_that_reaches_the_target(turns, tmp_path):
-    engine = Scripted(turns, lambda n: says(turns, f"Item {n}?") if n % 2 else Generation([], True), lambda n: says(turns, "Yes"))
+    engine = Scripted(
+        turns, lambda n: says(turns, f"Item {n}?") if n % 2 else Generation([], True), lambda n: says(turns, "Yes")
+    )
     corpus = run(engine, turns, tmp_path, target=3, max_attempts=100, shard_size=4)
     assert (corpus.height, completed(corpus).height) == (8, 4)
 
@@ -191,12 +208,17 @@ def test_a_teacher_that_never_closes_a_prompt_needs_no_answerer(turns, tmp_path)
 
 def test_progress_ends_where_the_nearer_bound_is(turns, tmp_path):
     told = []
-    engine = Scripted(turns, lambda n: says(turns, f"Item {n}?") if n < 2 else Generation([], True), lambda n: says(turns, "Yes"))
+    engine = Scripted(
+        turns, lambda n: says(turns, f"Item {n}?") if n < 2 else Generation([], True), lambda n: says(turns, "Yes")
+    )
     synthesize(
         Synthesis(target=8, max_attempts=8, shard_size=4), engine, lambda: (engine, turns), turns,
         seed_parts=("root",), cell="c", scratch=tmp_path, progress=lambda *report: told.append(report),
     )  # fmt: skip
-    assert told == [("synthesis", 4.0, 8, {"attempts": 4, "completed": 2}), ("synthesis", 8.0, 8, {"attempts": 8, "completed": 2})]
+    assert told == [
+        ("synthesis", 4.0, 8, {"attempts": 4, "completed": 2}),
+        ("synthesis", 8.0, 8, {"attempts": 8, "completed": 2}),
+    ]
 
 
 def test_whole_shards_survive_a_crash(turns, tmp_path):
@@ -243,7 +265,9 @@ def probabilities(engine: TransformersEngine, context: list[int], temperature: f
 
 
 def first_tokens(engine: TransformersEngine, context: list[int], draws: int, **sampling) -> np.ndarray:
-    made = engine.generate([Request(context, seed) for seed in range(draws)], Sampling(max_new_tokens=1, **sampling), set())
+    made = engine.generate(
+        [Request(context, seed) for seed in range(draws)], Sampling(max_new_tokens=1, **sampling), set()
+    )
     return np.array([generation.ids[0] for generation in made])
 
 
@@ -264,7 +288,9 @@ def assert_drawn_from(tokens: np.ndarray, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("temperature", [1.0, 0.5, 2.0])
 def test_tokens_follow_the_softmax(sharp, turns, temperature):
     context = turns.header
-    assert_drawn_from(first_tokens(sharp, context, 2000, temperature=temperature), probabilities(sharp, context, temperature))
+    assert_drawn_from(
+        first_tokens(sharp, context, 2000, temperature=temperature), probabilities(sharp, context, temperature)
+    )
 
 
 @pytest.mark.parametrize("top_p", [0.9, 0.5])
@@ -284,7 +310,14 @@ def test_a_tiny_nucleus_is_greedy(sharp, turns):
     assert set(first_tokens(sharp, context, 50, top_p=1e-6)) == {int(probabilities(sharp, context).argmax())}
 
 
-TEXTS = ["Who", "What is the capital of France?", "Tom has", "a", "Which river flows through Cairo, and how long is it in miles?", "2 * 3 ="]
+TEXTS = [
+    "Who",
+    "What is the capital of France?",
+    "Tom has",
+    "a",
+    "Which river flows through Cairo, and how long is it in miles?",
+    "2 * 3 =",
+]
 
 
 def test_greedy_is_what_transformers_generates(engine, turns):
@@ -292,13 +325,20 @@ def test_greedy_is_what_transformers_generates(engine, turns):
     import torch
 
     contexts = [turns.response_context(turns.encode(text)) for text in TEXTS]
-    made = engine.generate([Request(context, 0) for context in contexts], Sampling(temperature=0.0, max_new_tokens=20), set())
+    made = engine.generate(
+        [Request(context, 0) for context in contexts], Sampling(temperature=0.0, max_new_tokens=20), set()
+    )
     for context, generation in zip(contexts, made, strict=True):
         ids = torch.tensor([context], device=engine.model.device)
         expected = engine.model.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False, eos_token_id=None, pad_token_id=turns.pad
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=20,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=turns.pad,
         )
-        assert generation == Generation(expected[0, len(context):].tolist(), False)
+        assert generation == Generation(expected[0, len(context) :].tolist(), False)
 
 
 def test_a_stop_token_ends_its_own_row_alone(engine, turns):
@@ -335,8 +375,22 @@ def test_no_requests(engine):
 
 def test_same_seed_same_corpus(engine, turns, tmp_path):
     def corpus(seed: int, folder: str) -> pl.DataFrame:
-        settings = Synthesis(target=8, max_attempts=24, shard_size=8, prompt=Sampling(max_new_tokens=12), response=Sampling(max_new_tokens=12))
-        made = synthesize(settings, engine, lambda: (engine, turns), turns, seed_parts=(seed,), cell="8/masked", scratch=tmp_path / folder)
+        settings = Synthesis(
+            target=8,
+            max_attempts=24,
+            shard_size=8,
+            prompt=Sampling(max_new_tokens=12),
+            response=Sampling(max_new_tokens=12),
+        )
+        made = synthesize(
+            settings,
+            engine,
+            lambda: (engine, turns),
+            turns,
+            seed_parts=(seed,),
+            cell="8/masked",
+            scratch=tmp_path / folder,
+        )
         return validate(made, SyntheticCorpus, "corpus")
 
     first = corpus(1, "a")

@@ -106,7 +106,13 @@ def test_pack_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_full_bin_and_the_next_ones_padding_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "MIN_BIN", 2)
-    batch = pack([TrainingRow("a", [5, 6, 7], [0.0, 1.0, 1.0]), TrainingRow("b", [8, 9, 4], [0.0, 1.0, 1.0]), TrainingRow("c", [1], [0.0])])
+    batch = pack(
+        [
+            TrainingRow("a", [5, 6, 7], [0.0, 1.0, 1.0]),
+            TrainingRow("b", [8, 9, 4], [0.0, 1.0, 1.0]),
+            TrainingRow("c", [1], [0.0]),
+        ]
+    )
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 4], [1, 0, 0]]
     assert batch["position_ids"].tolist() == [[0, 1, 2], [0, 1, 2], [0, 0, 1]]
 
@@ -170,7 +176,14 @@ def test_resume_gives_bitwise_the_same_weights(tiny_model: Path, tmp_path: Path)
 
     every_step = SETTINGS.model_copy(update={"checkpoint_minutes": 0.0})
     with pytest.raises(PulledPlugError):
-        train(load_model(tiny_model, torch.float32), rows, every_step, seed=3, scratch=tmp_path / "cut", progress=pull_the_plug)
+        train(
+            load_model(tiny_model, torch.float32),
+            rows,
+            every_step,
+            seed=3,
+            scratch=tmp_path / "cut",
+            progress=pull_the_plug,
+        )
     resumed = load_model(tiny_model, torch.float32)
     result = train(resumed, rows, every_step, seed=3, scratch=tmp_path / "cut")
 
