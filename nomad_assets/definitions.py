@@ -16,7 +16,7 @@ def build_definitions(project: Project) -> dg.Definitions:
     """Assets and jobs of one profile."""
     families = (input_assets, model_assets, corpus_assets, score_assets, report_assets)
     assets = [asset for family in families for asset in family(project)]
-    return dg.Definitions(assets=assets, jobs=build_jobs(project.grid))
+    return dg.Definitions(assets=assets, jobs=build_jobs())
 
 
 @dg.definitions

@@ -2,9 +2,6 @@
 
 import dagster as dg
 
-from nomad_assets.partitions import Grid
-from nomad_assets.steps import STEPS
-
 # Each holds assets of one partitioning, in the order in which `nomad-assets run` goes through them.
 JOB_ASSETS: dict[str, tuple[str, ...]] = {
     "inputs": ("seed_examples", "benchmark_questions", "base_model", "base_scores"),
@@ -31,13 +28,12 @@ DESCRIPTIONS = {
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
 
-def build_jobs(grid: Grid) -> list:
+def build_jobs() -> list:
     wanted = {**JOB_ASSETS, "evaluation": ("student_scores",)}
     return [
         dg.define_asset_job(
             name,
             selection=dg.AssetSelection.assets(*assets),
-            partitions_def=grid.partitions(STEPS[assets[0]].partitions),
             description=DESCRIPTIONS[name],
             op_retry_policy=RETRIES,
         )

@@ -140,8 +140,9 @@ def test_manifests_say_what_it_was_made_from(finished) -> None:
     assert json.dumps(teacher.settings)
 
 
-def test_a_second_run_finds_nothing_to_do_in_seconds(finished) -> None:
-    profile, _, _, _ = finished
+def test_a_second_run_finds_nothing_to_do_in_seconds(finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile, store, _, _ = finished
+    monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
     begun = time.monotonic()
     failures, said = run(profile.folder / "own.toml")
     assert failures == [] and all("nothing changed" in line for line in said[:-1])

@@ -1,7 +1,8 @@
-"""Word problems of difficulty 1: two steps of plus and minus, operands to 7, results to 12."""
+"""Word problems of difficulty 1: two steps of plus and minus, operands to about 10, results to 20."""
 
 import random
 
+from builder import sum_templates
 from builder.story import (
     COLORS,
     DOLLARS,
@@ -17,11 +18,11 @@ from builder.story import (
     some_days,
 )
 
-MAX_RESULT = 12
+MAX_RESULT = 20
 
 
 def _draw(rng: random.Random, count: int = 3) -> list[int]:
-    return [rng.randint(2, 7) for _ in range(count)]
+    return [rng.randint(2, 10) for _ in range(count)]
 
 
 def buys_then_eats(rng: random.Random, work: Work) -> str:
@@ -66,7 +67,7 @@ def leaves_in_two_groups(rng: random.Random, work: Work) -> str:
     )
     verb = {"bird": "fly", "duck": "swim", "frog": "hop", "cow": "walk"}[animal]
     unit, (_, b, c) = noun(animal), _draw(rng)
-    a = rng.randint(5, 12)
+    a = rng.randint(8, 20)
     work.minus(work.minus(a, b, unit), c, unit)
     return f"There are {a} {unit} {place}. First {b} {verb} away, then {c} more. How many {unit} are still there?"
 
@@ -84,7 +85,7 @@ def three_colors(rng: random.Random, work: Work) -> str:
 def spends_twice(rng: random.Random, work: Work) -> str:
     who, (_, b, c) = cast(rng), _draw(rng)
     first, second = rng.sample(["pen", "card", "sandwich", "comic", "toy", "cake", "poster", "drink"], 2)
-    budget = rng.choice([8, 9, 10, 11, 12])
+    budget = rng.choice([10, 12, 15, 18, 20])
     work.minus(budget, work.plus(b, c, DOLLARS), DOLLARS)
     return (
         f"{who.a} has ${budget}. {who.he_starts} buys a {first} for ${b} and a {second} for ${c}. "
@@ -94,7 +95,7 @@ def spends_twice(rng: random.Random, work: Work) -> str:
 
 def reaches_a_goal(rng: random.Random, work: Work) -> str:
     who, (_, b, c), days = cast(rng), _draw(rng), some_days(rng, 2)
-    goal = rng.randint(5, 12)
+    goal = rng.randint(8, 20)
     verb, past, unit = rng.choice(
         [("read", "reads", noun("page")), ("run", "runs", noun("lap")), ("draw", "draws", noun("picture"))]
     )
@@ -144,7 +145,7 @@ def more_than_yesterday(rng: random.Random, work: Work) -> str:
 
 def compares_after_adding(rng: random.Random, work: Work) -> str:
     (_, b, c), (first, second) = _draw(rng), rng.sample(FRUIT, 2)
-    a = rng.randint(5, 12)
+    a = rng.randint(8, 20)
     work.minus(a, work.plus(b, c, second), NO_UNIT)
     return (
         f"A bowl has {a} {first} and {b} {second}. Someone adds {c} {second}. "
@@ -163,7 +164,7 @@ def how_many_at_first(rng: random.Random, work: Work) -> str:
 
 def shares_and_compares(rng: random.Random, work: Work) -> str:
     who, thing, (_, b, c) = cast(rng), rng.choice(THINGS), _draw(rng)
-    a = rng.randint(5, 12)
+    a = rng.randint(8, 20)
     work.minus(work.minus(a, b, thing), c, thing)
     return (
         f"{who.a} had {a} {thing} but lost {b} of them. {who.b} has {c} {thing}. "
@@ -173,7 +174,7 @@ def shares_and_compares(rng: random.Random, work: Work) -> str:
 
 def rest_is_another_color(rng: random.Random, work: Work) -> str:
     thing, (_, b, c), colors = rng.choice(TOYS), _draw(rng), rng.sample(COLORS, 3)
-    a = rng.randint(5, 12)
+    a = rng.randint(8, 20)
     work.minus(a, work.plus(b, c, thing), thing)
     return (
         f"There are {a} {thing} in a box. {b} are {colors[0]}, {c} are {colors[1]} and the rest are {colors[2]}. "
@@ -211,7 +212,7 @@ def plant_is_cut(rng: random.Random, work: Work) -> str:
 def found_before_spending(rng: random.Random, work: Work) -> str:
     who, (a, _, c) = cast(rng), _draw(rng)
     unit = rng.choice([noun("coin"), noun("shell"), noun("stamp")])
-    b = rng.randint(a + 1, 12)
+    b = rng.randint(a + 1, 20)
     work.plus(work.minus(b, a, unit), c, unit)
     return (
         f"{who.a} had {a} {unit}, found some, and then had {b}. Later {who.he} found {c} more. "
@@ -221,7 +222,7 @@ def found_before_spending(rng: random.Random, work: Work) -> str:
 
 def closer_score(rng: random.Random, work: Work) -> str:
     who, (_, b, c), points = cast(rng), _draw(rng), noun("point")
-    a = rng.randint(5, 12)
+    a = rng.randint(8, 20)
     work.minus(a, work.plus(b, c, points), points)
     return (
         f"{who.a} scores {a} points. {who.b} scores {b} points and then {c} more. By how many points does {who.a} win?"
@@ -229,6 +230,7 @@ def closer_score(rng: random.Random, work: Work) -> str:
 
 
 SEED_TEMPLATES = (
+    *sum_templates.SEED_TEMPLATES,
     buys_then_eats,
     gives_then_gets,
     has_more_together,
@@ -247,6 +249,7 @@ SEED_TEMPLATES = (
     shares_and_compares,
 )
 UNSEEN_TEMPLATES = (
+    *sum_templates.UNSEEN_TEMPLATES,
     rest_is_another_color,
     place_in_line,
     home_at_what_hour,

@@ -18,7 +18,7 @@ LEVELS: dict[int, ModuleType] = {
     4: level4_templates,
 }
 # Rows of each difficulty, 1 first.
-TARGETS = {"seed": (800, 700, 450, 450), "benchmark": (140, 130, 80, 70)}
+TARGETS = {"seed": (880, 700, 450, 450), "benchmark": (240, 130, 80, 70)}
 MAX_TRIES = 2000
 
 Template = Callable[[random.Random, Work], str]

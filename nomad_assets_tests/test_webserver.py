@@ -1,0 +1,136 @@
+"""The project behind a real Dagster webserver and daemon: GraphQL as the UI speaks it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from nomad_assets.partitions import Cell
+from nomad_assets.profile import load_profile
+from nomad_assets.storage import Store
+from nomad_assets_tests.test_graph import ROOT, write_profile
+
+pytestmark = pytest.mark.system
+
+LOCATION = """query { workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError {
+  __typename ... on RepositoryLocation { name } ... on PythonError { message } } } } } }"""
+GROUPS = "query { assetNodes { assetKey { path } groupName description isPartitioned partitionDefinition { type } } }"
+LAUNCH = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+BACKFILL = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
+  ... on PartitionBackfill { status error { message } } } }"""
+SCORES = """query { assetNodeOrError(assetKey: {path: ["student_scores"]}) { ... on AssetNode {
+  assetMaterializations { partition metadataEntries { label ... on FloatMetadataEntry { floatValue }
+  ... on TextMetadataEntry { text } } } } } }"""
+SELECTED = ("seed_subset", "teacher_model", "synthetic_corpus", "curated_corpus", "corpus_profile", "student_model", "student_scores")
+
+
+class Server:
+    """`dagster dev` (webserver and daemon) on a free loopback port, with an instance and a store of its own."""
+
+    def __init__(self, home: Path, profile: Path):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        environment = {
+            **os.environ, "DAGSTER_HOME": str(home), "NOMAD_HOME": str(home / "lake"), "NOMAD_PROFILE": str(profile),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
+        }  # fmt: skip
+        self.log = open(home / "server.log", "w")  # noqa: SIM115  closed in stop()
+        self.process = subprocess.Popen(
+            [str(Path(sys.executable).parent / "dagster"), "dev", "-w", str(ROOT / "workspace.yaml"), "--host", "127.0.0.1", "--port", str(self.port)],
+            cwd=home, env=environment, stdout=self.log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def query(self, text: str, **variables: object) -> dict:
+        body = json.dumps({"query": text, "variables": variables}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found = json.load(answer)
+        assert "errors" not in found, found["errors"]
+        return found["data"]
+
+    def wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, Path(self.log.name).read_text()
+            try:
+                entries = self.query(LOCATION)["workspaceOrError"]["locationEntries"]
+                if entries and entries[0]["loadStatus"] == "LOADED":
+                    assert entries[0]["locationOrLoadError"] == {"__typename": "RepositoryLocation", "name": "nomad_assets"}
+                    return
+            except OSError:
+                pass
+            time.sleep(0.5)
+        raise AssertionError(f"the webserver did not come up: {Path(self.log.name).read_text()}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self.log.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("NOMAD_HOME", str(tmp_path / "lake"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_backfill_over_both_sizes_runs_to_the_end_and_its_scores_can_be_read(home: Path) -> None:
+    from nomad_assets.runs import run_grid
+
+    profile = write_profile(home, prompt_loss="prompt_loss = { unmasked = 1.0 }")
+    profile.write_text(profile.read_text(encoding="utf-8").replace("train_sizes = [8, 16]", "train_sizes = [8, 16]\nprompt_loss = { unmasked = 1.0 }"), encoding="utf-8")
+    assert run_grid(str(profile), [], "base_scores", False, lambda *_: None, lambda _: None) == []
+
+    server = Server(home, profile)
+    try:
+        server.wait(90)
+        nodes = {node["assetKey"]["path"][0]: node for node in server.query(GROUPS)["assetNodes"]}
+        assert nodes["teacher_model"]["groupName"] == "teachers" and nodes["seed_examples"]["groupName"] == "inputs"
+        assert nodes["teacher_model"]["description"].startswith("A model fine-tuned to write training data")
+        params = {
+            "selector": {"repositorySelector": {"repositoryName": "__repository__", "repositoryLocationName": "nomad_assets"}, "partitionSetName": "grid_partition_set"},
+            "partitionNames": ["unmasked|8", "unmasked|16"],
+        }
+        sizes = {
+            "assetSelection": [{"path": ["seed_subset"]}],
+            "partitionNames": ["8", "16"],
+        }
+        for request, seconds in ((sizes, 120), (params, 400)):
+            launched = server.query(LAUNCH, params=request)["launchPartitionBackfill"]
+            assert launched["__typename"] == "LaunchBackfillSuccess", launched
+            wait_for(server, launched["backfillId"], seconds)
+        materialized = server.query(SCORES)["assetNodeOrError"]["assetMaterializations"]
+        assert {entry["partition"] for entry in materialized} == {"unmasked|8", "unmasked|16"}
+        labels = {entry["label"] for entry in materialized[0]["metadataEntries"]}
+        assert {"artifact_id", "seconds", "trivia_exact_match", "word_problems_answer_logprob"} <= labels
+    finally:
+        server.stop()
+    store = Store.of(load_profile(str(profile)))
+    for size in (8, 16):
+        for name in SELECTED[1:]:
+            assert store.require(name, Cell(size, "unmasked")).manifest.version == 1
+
+
+def wait_for(server: Server, backfill: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        state = server.query(BACKFILL, id=backfill)["partitionBackfillOrError"]
+        if state["status"] in ("COMPLETED_SUCCESS", "COMPLETED"):
+            return
+        assert state["status"] in ("REQUESTED", "STARTED", "COMPLETING"), state
+        time.sleep(1)
+    raise AssertionError(f"backfill not done after {seconds} s: {state}")
