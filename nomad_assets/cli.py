@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nomad_assets.errors import NomadError
 
@@ -99,7 +99,7 @@ class _bars:
     def __init__(self) -> None:
         self.progress = Progress(
             TextColumn("{task.description:<32}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>4.0f}%"),
-            TimeElapsedColumn(), TextColumn("{task.fields[facts]}"), console=console, transient=True,
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[facts]}"), console=console, transient=True,
         )  # fmt: skip
         self.label: str | None = None
         self.task = None

@@ -119,8 +119,10 @@ class Training(Section):
     """Recompute activations in the backward pass: less memory, more time."""
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0
     """Time between checkpoints to resume from; 0 writes one after every step."""
-    fsdp: str | None = None
-    """Passed to transformers' Trainer when launched on several processes, such as "full_shard auto_wrap"."""
+    processes: Count = 1
+    """Processes that train together, started with `accelerate launch`; `batch_size` is per process."""
+    fsdp: bool = False
+    """Shard weights, gradients and optimizer state over the processes (FSDP) instead of copying them to each."""
 
 
 class StudentTraining(Training):

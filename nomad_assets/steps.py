@@ -13,7 +13,7 @@ from nomad_assets.profile import Profile, Training
 from nomad_assets.storage import Artifact, Store, digest, source_digest
 
 # Settings that change how a step runs, but not what it makes.
-NOT_IN_DIGEST = {"checkpoint_minutes", "fsdp"}
+NOT_IN_DIGEST = {"checkpoint_minutes", "fsdp"}  # `processes` counts: it multiplies the batch
 
 
 @dataclass(frozen=True)

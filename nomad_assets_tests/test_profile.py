@@ -90,7 +90,7 @@ def test_defaults(write, tmp_path):
     assert profile.teacher.model_dump() == {
         "epochs": 3.0, "min_steps": 0, "learning_rate": 1e-4, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
         "max_grad_norm": 1.0, "batch_size": 8, "gradient_accumulation": 1, "max_length": 1024, "precision": "auto",
-        "length_grouped": False, "gradient_checkpointing": False, "checkpoint_minutes": 5.0, "fsdp": None,
+        "length_grouped": False, "gradient_checkpointing": False, "checkpoint_minutes": 5.0, "processes": 1, "fsdp": False,
     }  # fmt: skip
     assert profile.student.model_dump() == {**profile.teacher.model_dump(), "include_seeds": True}
     assert (profile.synthesis.engine, profile.synthesis.shard_size, profile.synthesis.batch_size) == ("auto", 64, 32)

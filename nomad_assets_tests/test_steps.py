@@ -256,7 +256,7 @@ def test_every_setting_that_matters_changes_the_report(workspace, key):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("teacher.checkpoint_minutes", 1.0), ("student.checkpoint_minutes", 1.0), ("teacher.fsdp", "full_shard")],
+    [("teacher.checkpoint_minutes", 1.0), ("student.checkpoint_minutes", 1.0), ("teacher.fsdp", True)],
 )
 def test_how_a_step_runs_changes_no_digest(workspace, key, value):
     assert workspace.changed(lambda: workspace.put(key, value)) == set()

@@ -28,7 +28,15 @@ BACKFILL = """query ($id: String!) { partitionBackfillOrError(backfillId: $id) {
 SCORES = """query { assetNodeOrError(assetKey: {path: ["student_scores"]}) { ... on AssetNode {
   assetMaterializations { partition metadataEntries { label ... on FloatMetadataEntry { floatValue }
   ... on TextMetadataEntry { text } } } } } }"""
-SELECTED = ("seed_subset", "teacher_model", "synthetic_corpus", "curated_corpus", "corpus_profile", "student_model", "student_scores")
+SELECTED = (
+    "seed_subset",
+    "teacher_model",
+    "synthetic_corpus",
+    "curated_corpus",
+    "corpus_profile",
+    "student_model",
+    "student_scores",
+)
 
 
 class Server:
@@ -50,7 +58,9 @@ class Server:
 
     def query(self, text: str, **variables: object) -> dict:
         body = json.dumps({"query": text, "variables": variables}).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=60) as answer:
             found = json.load(answer)
         assert "errors" not in found, found["errors"]
@@ -63,7 +73,10 @@ class Server:
             try:
                 entries = self.query(LOCATION)["workspaceOrError"]["locationEntries"]
                 if entries and entries[0]["loadStatus"] == "LOADED":
-                    assert entries[0]["locationOrLoadError"] == {"__typename": "RepositoryLocation", "name": "nomad_assets"}
+                    assert entries[0]["locationOrLoadError"] == {
+                        "__typename": "RepositoryLocation",
+                        "name": "nomad_assets",
+                    }
                     return
             except OSError:
                 pass
@@ -92,7 +105,12 @@ def test_a_backfill_over_both_sizes_runs_to_the_end_and_its_scores_can_be_read(h
     from nomad_assets.runs import run_grid
 
     profile = write_profile(home, prompt_loss="prompt_loss = { unmasked = 1.0 }")
-    profile.write_text(profile.read_text(encoding="utf-8").replace("train_sizes = [8, 16]", "train_sizes = [8, 16]\nprompt_loss = { unmasked = 1.0 }"), encoding="utf-8")
+    profile.write_text(
+        profile.read_text(encoding="utf-8").replace(
+            "train_sizes = [8, 16]", "train_sizes = [8, 16]\nprompt_loss = { unmasked = 1.0 }"
+        ),
+        encoding="utf-8",
+    )
     assert run_grid(str(profile), [], "base_scores", False, lambda *_: None, lambda _: None) == []
 
     server = Server(home, profile)
@@ -102,7 +120,10 @@ def test_a_backfill_over_both_sizes_runs_to_the_end_and_its_scores_can_be_read(h
         assert nodes["teacher_model"]["groupName"] == "teachers" and nodes["seed_examples"]["groupName"] == "inputs"
         assert nodes["teacher_model"]["description"].startswith("A model fine-tuned to write training data")
         params = {
-            "selector": {"repositorySelector": {"repositoryName": "__repository__", "repositoryLocationName": "nomad_assets"}, "partitionSetName": "grid_partition_set"},
+            "selector": {
+                "repositorySelector": {"repositoryName": "__repository__", "repositoryLocationName": "nomad_assets"},
+                "partitionSetName": "grid_partition_set",
+            },
             "partitionNames": ["unmasked|8", "unmasked|16"],
         }
         sizes = {

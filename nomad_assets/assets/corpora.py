@@ -133,11 +133,11 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
         embedder = (
             settings.embedder if settings.embedder == embedding.PACKAGED else work.profile.resolve(settings.embedder)
         )
-        vectors = embedding.embed(texts, embedder)
+        vectors = embedding.embed(texts, embedder, work.progress)
         of_pool, of_subset = vectors[: pool.height], vectors[pool.height : pool.height + subset.height]
         of_rows = vectors[pool.height + subset.height :]
         questions = question_triples(stored_questions(work))
-        curated = curation.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings)
+        curated = curation.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings, work.progress)
         work.write(curated, "curated.parquet", schemas.CuratedCorpus)
         save_file({"completed": of_rows}, work.stage / EMBEDDINGS)
         counts = curation.reason_counts(curated)

@@ -8,8 +8,8 @@ from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
 from nomad_assets.profile import Training
 from nomad_assets.recipe import models, plots
+from nomad_assets.recipe.launch import train_folder
 from nomad_assets.recipe.masking import Turns, training_rows
-from nomad_assets.recipe.training import train
 
 
 def model_assets(project: Project) -> list[dg.AssetsDefinition]:
@@ -71,15 +71,20 @@ def train_model(
     work: Work, examples: list[tuple[str, str, str]], prompt_loss_weight: float, settings: Training
 ) -> Outcome:
     """Train the base model on (id, prompt, response) triples and stage it as `model/` with its curve."""
-    import torch
-
     models.quiet()
     base = work.parent("base_model") / "model"
     turns = Turns(models.load_tokenizer(base), str(base))
     rows, too_long = training_rows(turns, examples, prompt_loss_weight, settings.max_length)
-    model = models.load_model(base, torch.float32)
-    result = train(model, rows, settings, seed=work.seed, scratch=work.scratch / "checkpoints", progress=work.progress)
-    models.save_model(model, turns.tokenizer, work.stage / "model", work.profile.base_model.dtype)
+    result = train_folder(
+        base,
+        rows,
+        settings,
+        seed=work.seed,
+        scratch=work.scratch,
+        out=work.stage / "model",
+        dtype=work.profile.base_model.dtype,
+        progress=work.progress,
+    )
     curve = pl.DataFrame(result.curve, schema={"step": int, "loss": float, "learning_rate": float, "grad_norm": float})
     work.write(curve, "curve.parquet", schemas.TrainingCurve)
     work.write(pl.DataFrame(too_long, schema={"id": str, "tokens": int}), "too_long.parquet", schemas.TooLong)
@@ -91,6 +96,7 @@ def train_model(
             "loss_first": losses[0], "loss_last": losses[-1], "steps": result.steps, "rows_too_long": len(too_long),
             "supervised_tokens": result.supervised_tokens, "precision": result.precision,
             "prompt_loss_weight": prompt_loss_weight, "resumed_from_step": result.resumed_from,
+            "training_curve": [[entry["step"], entry["loss"]] for entry in result.curve],
         },
         metadata={"training_curve": picture("training curve", plots.training_curve(curve))},
     )  # fmt: skip

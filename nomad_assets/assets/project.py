@@ -51,7 +51,7 @@ class Outcome:
 
     rows: int | None = None
     tokens: int | None = None
-    metrics: dict[str, float | int | str | None] = field(default_factory=dict)
+    metrics: dict[str, float | int | str | list | None] = field(default_factory=dict)
     metadata: dict[str, dg.MetadataValue] = field(default_factory=dict)
 
 
@@ -211,7 +211,7 @@ def _result(artifact: Artifact, reused: bool, metadata: dict[str, dg.MetadataVal
         facts["tokens"] = record.tokens
     if record.peak_memory_bytes is not None:
         facts["peak_memory_mib"] = record.peak_memory_bytes / 2**20
-    numbers = {name: value for name, value in record.metrics.items() if value is not None}
+    numbers = {name: value for name, value in record.metrics.items() if isinstance(value, int | float | str)}
     return dg.MaterializeResult(
         metadata={**facts, **numbers, **metadata}, data_version=dg.DataVersion(record.content_digest[:16])
     )

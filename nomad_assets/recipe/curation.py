@@ -24,11 +24,13 @@ from typing import TYPE_CHECKING
 from nomad_assets.profile import Curation
 from nomad_assets.recipe.embedding import nearest, norm_sim
 from nomad_assets.recipe.overlap import ContaminationIndex, NearRepeats, tokens
+from nomad_assets.recipe.progress import Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
+REPORT_EVERY = 1000
 KEPT = "kept"
 REASONS = (
     "not_completed", "minority_answer", "low_agreement", "wrong_arithmetic", "exact_repeat", "near_repeat", "seed_copy",
@@ -85,6 +87,7 @@ def curate(
     row_embeddings: "np.ndarray",
     questions: list[tuple[str, str, list[str]]],
     settings: Curation,
+    progress: Progress = silent,
 ) -> "pl.DataFrame":
     """The CuratedCorpus table: every row of `corpus` in its order, with verdict, reason, evidence and scores.
 
@@ -106,7 +109,7 @@ def curate(
         ids = seeds["id"].to_list()
         for place, seed in zip(np.flatnonzero(done), index, strict=True):
             nearest_seed[place] = ids[seed]
-    verdicts = _rule_verdicts(corpus.rows(named=True), seeds, questions, settings)
+    verdicts = _rule_verdicts(corpus.rows(named=True), seeds, questions, settings, progress)
     band = scores["normsim_inf" if settings.norm == "inf" else "normsim_2"]
     _apply_band(verdicts, band, settings)
     return corpus.with_columns(
@@ -119,7 +122,9 @@ def curate(
     )
 
 
-def _rule_verdicts(rows: list[dict], seeds: "pl.DataFrame", questions, settings: Curation) -> list[Verdict]:
+def _rule_verdicts(
+    rows: list[dict], seeds: "pl.DataFrame", questions, settings: Curation, progress: Progress
+) -> list[Verdict]:
     """Every rule up to contamination; later rows are compared with earlier ones that broke none before the repeats."""
     index = ContaminationIndex(questions)
     own = {tuple(tokens(prompt)): key for key, prompt in seeds.select("id", "prompt").iter_rows()}
@@ -138,6 +143,8 @@ def _rule_verdicts(rows: list[dict], seeds: "pl.DataFrame", questions, settings:
         if verdict is None and (overlap := index.find(row["prompt"], row["response"])):
             verdict = Verdict("contaminated", f"{overlap.question_id}: {overlap.question}", overlap.share)
         verdicts.append(verdict or Verdict(KEPT))
+        if len(verdicts) % REPORT_EVERY == 0 or len(verdicts) == len(rows):
+            progress("curation", len(verdicts), len(rows), {})
     return verdicts
 
 

@@ -17,25 +17,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
+from nomad_assets.recipe.progress import Progress, silent
 
 if TYPE_CHECKING:
     import numpy as np
 
 PACKAGED = "all-MiniLM-L6-v2"
 BLOCK = 4096
+PER_CALL = 2048
 SAFE = {"use_safetensors": True}  # weights are never unpickled
 
 
-def embed(texts: list[str], embedder: str) -> "np.ndarray":
+def embed(texts: list[str], embedder: str, progress: Progress = silent) -> "np.ndarray":
     """Unit embeddings (len(texts), d) in float32, on the GPU where there is one."""
     import numpy as np
 
     model = _load(embedder)
     if not texts:
         return np.zeros((0, model.get_embedding_dimension()), dtype=np.float32)
-    return model.encode(texts, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False).astype(
-        np.float32
-    )
+    parts = []
+    for start in range(0, len(texts), PER_CALL):
+        part = texts[start : start + PER_CALL]
+        parts.append(model.encode(part, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False))
+        progress("embedding", start + len(part), len(texts), {})
+    return np.concatenate(parts).astype(np.float32)
 
 
 def _load(embedder: str):

@@ -144,15 +144,24 @@ def load_model(source: str | Path, dtype: "torch.dtype") -> "PreTrainedModel":
     return model
 
 
-def save_model(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", out: Path, dtype: str) -> None:
-    """Save weights in `dtype` and the tokenizer to `out`; leaves the model itself as it is."""
+def save_model(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    out: Path,
+    dtype: str,
+    state: "dict[str, torch.Tensor] | None" = None,
+) -> None:
+    """Save weights in `dtype` and the tokenizer to `out`; leaves the model itself as it is.
+
+    `state` is the state dict to save where the model's own is not whole (FSDP).
+    """
     import torch
 
     kind = getattr(torch, dtype)
     tied = set(model.all_tied_weights_keys) if model.config.tie_word_embeddings else set()
     state = {
         name: tensor.detach().to(kind).contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in model.state_dict().items()
+        for name, tensor in (model.state_dict() if state is None else state).items()
         if name not in tied
     }
     model.save_pretrained(out, state_dict=state)

@@ -12,9 +12,9 @@ model attends within rows only. Hardly a token is padding. A hook in front of th
 supervised positions alone: logits have shape (S, V) with S supervised tokens instead of (rows, longest, V).
 """
 
-import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,7 +121,7 @@ def resolve_precision(precision: str) -> str:
 
 def passes(settings: Training, rows: int) -> int:
     """Number of epochs: the setting, raised to reach `min_steps` optimizer steps."""
-    steps_per_epoch = math.ceil(rows / (settings.batch_size * settings.gradient_accumulation))
+    steps_per_epoch = math.ceil(rows / (settings.batch_size * settings.gradient_accumulation * settings.processes))
     return max(math.ceil(settings.epochs), math.ceil(settings.min_steps / steps_per_epoch))
 
 
@@ -146,9 +146,11 @@ def train(
     scratch: Path,
     stage: str = "training",
     progress: Progress = silent,
+    save: Callable[[dict[str, "torch.Tensor"]], None] | None = None,
 ) -> TrainingResult:
     """Train `model` in place; continue from the last checkpoint in `scratch` when there is one.
 
+    `save` gets the whole state dict at the end, gathered from all processes, on the first of them.
     Raises NomadError when the loss stops being a number.
     """
     from transformers.trainer_utils import get_last_checkpoint
@@ -171,6 +173,9 @@ def train(
         raise NomadError(
             f"{stage}: the loss is not a number from step {step} on; lower the learning rate ({settings.learning_rate})"
         )
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if save else None
+    if save and trainer.is_world_process_zero():
+        save(state)
     epochs = passes(settings, len(rows))
     return TrainingResult(
         curve=curve,
@@ -226,7 +231,7 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         use_cpu=_on_cpu(),
         gradient_checkpointing=settings.gradient_checkpointing,
         train_sampling_strategy="group_by_length" if settings.length_grouped else "random",
-        fsdp=settings.fsdp,
+        fsdp=True if settings.fsdp else None,
         seed=seed,
         data_seed=seed,
         logging_steps=1,
@@ -291,7 +296,7 @@ def _recorder(stage: str, progress: Progress, checkpoint_minutes: float, tokens_
             return control
 
         def on_log(self, args, state, control, logs=None, **_):
-            if not logs or "loss" not in logs:
+            if not state.is_world_process_zero or not logs or "loss" not in logs:
                 return
             elapsed = max(time.monotonic() - self.begun, 1e-9)
             made = state.global_step - self.started_at
@@ -331,7 +336,3 @@ def token_batches(rows: list[TrainingRow], tokens_per_batch: int) -> list[list[T
         batches[-1].append(row)
         size += len(row.input_ids)
     return batches
-
-
-def write_curve(curve: list[dict], path: Path) -> None:
-    path.write_text("".join(json.dumps(entry) + "\n" for entry in curve), encoding="utf-8")

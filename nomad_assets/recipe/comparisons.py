@@ -1,0 +1,155 @@
+"""Paired comparisons of students, controls and the base model, question by question.
+
+Worked example: two questions, one replicate. `unmasked` (w = 1) is right on both, `masked` (w = 0) on the first only.
+The paired differences are 0 and 1, their mean is 50 points; with two questions no interval can settle it, so the
+verdict is "no difference shown". Replicates are averaged per question first; over several benchmarks each weighs the
+same, over several train sizes a question's differences are averaged.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from nomad_assets.errors import NomadError
+from nomad_assets.recipe.report_data import ReportData
+from nomad_assets.recipe.statistics import Difference, stratified_bootstrap
+
+LOGPROB = "answer_logprob"
+PRIMARY = "exact_match"
+LOWER_IS_BETTER = frozenset(
+    {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter", "wer"}
+)
+"""Metrics of lm-evaluation-harness that fall as models improve: shown, never pooled or used to recommend."""
+METRIC_KEY = ["benchmark", "metric"]
+"""Columns that name a score: a benchmark has several metrics."""
+COMPARISON_SCHEMA = {
+    "comparison": pl.String, "a": pl.String, "b": pl.String, "train_size": pl.Int64, "benchmark": pl.String,
+    "measure": pl.String, "metric": pl.String, "unit": pl.String, "n": pl.Int64, "difference": pl.Float64,
+    "low": pl.Float64, "high": pl.Float64, "verdict": pl.String,
+}  # fmt: skip
+
+
+class Side(NamedTuple):
+    """One side of a comparison: students of a prompt loss, the controls, or the base model."""
+
+    kind: str
+    prompt_loss: str | None = None
+
+    @property
+    def label(self) -> str:
+        return {"base": "untouched base", "control": "seed-only control"}.get(self.kind) or str(self.prompt_loss)
+
+
+BASE, CONTROL = Side("base"), Side("control")
+
+
+class Findings:
+    """The numbers of the report: primary metrics, prompt losses, train sizes and paired comparisons."""
+
+    def __init__(self, data: ReportData):
+        missing = [key for key in ("bootstrap_resamples", "seed") if key not in data.settings]
+        if missing:
+            raise NomadError(f"report settings: {', '.join(missing)}: missing; every interval depends on it")
+        self.data = data
+        self.values = _question_means(data.results)
+        self.benchmarks = list(data.scores["benchmark"].unique(maintain_order=True))
+        self.metrics = {
+            name: list(data.scores.filter(pl.col("benchmark") == name)["metric"].unique(maintain_order=True))
+            for name in self.benchmarks
+        }
+        self.primary = {n: PRIMARY if PRIMARY in m else m[0] for n, m in self.metrics.items()}
+        self.shares = {n: m for n, m in self.primary.items() if _is_share(data, n, m)}
+        """Benchmarks with a primary metric that is a share, more is better: the ones that can be pooled."""
+        self.logprobs = {n: LOGPROB for n, m in self.metrics.items() if LOGPROB in m and m[0] != LOGPROB}
+        students = data.scores.filter(pl.col("kind") == "student").sort("weight", "prompt_loss")
+        self.weights = dict(students.select("prompt_loss", "weight").unique(maintain_order=True).iter_rows())
+        """Prompt loss weight by name, lowest first."""
+        self.sizes = data.scores["train_size"].drop_nulls().unique().sort().to_list()
+        self.comparisons = pl.DataFrame(list(self._compare_all()), schema=COMPARISON_SCHEMA)
+
+    def side(self, side: Side, size: int | None = None) -> pl.DataFrame:
+        """Per-question values of one side; all sizes when `size` is None."""
+        chosen = self.values.filter(pl.col("kind") == side.kind)
+        if side.prompt_loss is not None:
+            chosen = chosen.filter(pl.col("prompt_loss") == side.prompt_loss)
+        return chosen if size is None else chosen.filter(pl.col("train_size") == size)
+
+    def difference(
+        self, a: pl.DataFrame, b: pl.DataFrame, metrics: dict[str, str], *, same_size: bool
+    ) -> Difference | None:
+        """Mean over benchmarks of the paired difference a − b; None when they share no question."""
+        chosen = pl.DataFrame(
+            {"benchmark": list(metrics), "metric": list(metrics.values())}, schema=dict.fromkeys(METRIC_KEY, pl.String)
+        )
+        on = [*METRIC_KEY, "question_id", *(["train_size"] if same_size else [])]
+        right = b.select(*on, other="value")
+        pairs = a.join(chosen, on=METRIC_KEY).join(right, on=on).with_columns(gap=pl.col("value") - pl.col("other"))
+        # The same questions come back at every size: they are the unit that is resampled, so sizes average first.
+        gaps = pairs.group_by("benchmark", "question_id").agg(pl.col("gap").mean()).sort("benchmark", "question_id")
+        if gaps.is_empty():
+            return None
+        strata = [stratum["gap"].to_numpy() for stratum in gaps.partition_by("benchmark", maintain_order=True)]
+        return self._bootstrap(strata)
+
+    def found(self, a: Side, b: Side, size: int | None, benchmark: str | None, measure: str = "primary") -> dict | None:
+        """The row of `comparisons` for these two sides, or None if it could not be made."""
+        rows = self.comparisons.filter(
+            (pl.col("a") == a.label) & (pl.col("b") == b.label) & (pl.col("measure") == measure)
+            & pl.col("train_size").eq_missing(pl.lit(size, pl.Int64))
+            & pl.col("benchmark").eq_missing(pl.lit(benchmark, pl.String))
+        )  # fmt: skip
+        return rows.row(0, named=True) if len(rows) else None
+
+    def pairs(self) -> list[tuple[Side, Side]]:
+        """Other weights against the lowest, every weight against control and base, control against base."""
+        arms = [Side("student", name) for name in self.weights]
+        kinds = set(self.data.scores["kind"])
+        pairs = [(arm, arms[0]) for arm in arms[1:]]
+        pairs += [(arm, CONTROL) for arm in arms if "control" in kinds]
+        pairs += [(arm, BASE) for arm in [*arms, CONTROL] if {"base", arm.kind} <= kinds]
+        return pairs
+
+    def _bootstrap(self, strata: list[np.ndarray]) -> Difference:
+        settings = self.data.settings
+        seed = int(settings["seed"]) % 2**63  # a profile's seed may be negative, numpy's may not
+        return stratified_bootstrap(strata, resamples=int(settings["bootstrap_resamples"]), seed=seed)
+
+    def _compare_all(self) -> Iterator[dict]:
+        primary = [("primary", None, self.shares), *(("primary", n, {n: m}) for n, m in self.primary.items())]
+        second = [(LOGPROB, None, self.logprobs), *((LOGPROB, n, {n: m}) for n, m in self.logprobs.items())]
+        for a, b in self.pairs():
+            same_size = b.kind != "base"
+            for size in [None, *self.sizes]:
+                left, right = self.side(a, size), self.side(b, size if same_size else None)
+                for measure, benchmark, metrics in primary + second:
+                    result = self.difference(left, right, metrics, same_size=same_size)
+                    if result is None:
+                        continue
+                    share = metrics.items() <= self.shares.items()
+                    unit = "nats" if measure == LOGPROB else "share" if share else "score"
+                    yield {
+                        "comparison": f"{a.label} vs {b.label}", "a": a.label, "b": b.label, "train_size": size,
+                        "benchmark": benchmark, "measure": measure, "metric": " / ".join(sorted(set(metrics.values()))),
+                        "unit": unit, "n": result.n, "difference": result.mean, "low": result.low,
+                        "high": result.high, "verdict": result.verdict,
+                    }  # fmt: skip
+
+
+def _question_means(results: pl.DataFrame) -> pl.DataFrame:
+    """One value a side, size, benchmark, metric and question: replicates averaged."""
+    bad = results.filter(pl.col("value").is_null() | ~pl.col("value").is_finite())
+    if len(bad):
+        where = ["kind", "train_size", "arm", "benchmark", "metric"]
+        cases = bad.head(20).select(*where, "question_id", "value").to_dicts()
+        raise NomadError(f"report: {len(bad)} results are not a finite number, first in {cases[0]}", cases)
+    by = ["kind", "prompt_loss", "train_size", *METRIC_KEY, "question_id"]
+    return results.group_by(by, maintain_order=True).agg(pl.col("value").mean())
+
+
+def _is_share(data: ReportData, benchmark: str, metric: str) -> bool:
+    values = data.results.filter((pl.col("benchmark") == benchmark) & (pl.col("metric") == metric))["value"]
+    if metric in LOWER_IS_BETTER or metric == LOGPROB or values.is_empty():
+        return False
+    return values.min() >= 0 and values.max() <= 1

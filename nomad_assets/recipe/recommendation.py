@@ -1,0 +1,128 @@
+"""Which cell to use, and why.
+
+Worked example: 64/unmasked has the best mean, 55.0%, and 16/unmasked has 54.0%, an interval of the difference that
+covers zero. The log-probability of the right answers does not tell them apart either, so the one that cost less is
+recommended.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from nomad_assets.recipe.comparisons import BASE, CONTROL, METRIC_KEY, Findings, Side
+from nomad_assets.recipe.report_data import STEP_SECONDS
+from nomad_assets.recipe.report_wording import ahead_words, counted, duration, gap_words, listed, percent
+
+Group = tuple[int, str]
+"""Train size and prompt loss: the replicates of one choice."""
+
+
+class Recommendation(NamedTuple):
+    cell: str | None
+    """Label of the recommended cell, such as 64/unmasked."""
+    choice: str
+    """The opening words."""
+    why: str
+
+
+def recommend(findings: Findings) -> Recommendation:
+    """The best mean over benchmarks; among those not shown to be below it, log-probability and then cost decide."""
+    means = _group_means(findings, findings.shares)
+    if not means:
+        return Recommendation(None, "None.", "No cell has been scored on every benchmark by a share of right answers.")
+    # Python's max keeps the first of equals: sorted, so that the smaller size and lower weight win.
+    groups = sorted(means, key=lambda g: (g[0], findings.weights[g[1]], g[1]))
+    best = max(groups, key=means.__getitem__)
+    tied = [g for g in groups if g == best or not _apart(findings, best, g, findings.shares)]
+    chosen, reason = _break_tie(findings, best, tied)
+    cell = _best_replicate(findings, chosen)
+    over = f"mean over {counted(len(findings.shares), 'benchmark')}: {percent(means[chosen])}"
+    if len(groups) == 1:
+        why = f"It is the only cell that was scored on every benchmark, {over}."
+    elif chosen == best:
+        why = f"It has the best {over}; {counted(len(groups), 'cell')} compared."
+    else:
+        why = (
+            f"The best mean is {percent(means[best])} ({_label(best)}), but {_label(chosen)} "
+            f"({percent(means[chosen])}) is not shown to be below it."
+        )
+    why += reason + _against(findings, chosen, CONTROL) + _against(findings, chosen, BASE)
+    if cell != _label(chosen):
+        why += " Replicates are averaged for this choice; the label names the replicate with the best mean."
+    return Recommendation(cell, f"{cell}.", why)
+
+
+def _group_means(findings: Findings, metrics: dict[str, str]) -> dict[Group, float]:
+    """Mean over benchmarks by (train size, prompt loss), only where every benchmark was scored."""
+    students = findings.data.scores.filter(pl.col("kind") == "student")
+    means: dict[Group, float] = {}
+    for (size, name), group in students.group_by("train_size", "prompt_loss", maintain_order=True):
+        parts = [group.filter(pl.col("benchmark") == b, pl.col("metric") == m)["mean"] for b, m in metrics.items()]
+        if parts and all(len(part) for part in parts):
+            means[size, name] = float(np.mean([part.mean() for part in parts]))
+    return means
+
+
+def _apart(findings: Findings, a: Group, b: Group, metrics: dict[str, str]) -> bool:
+    """Whether a is shown to be above b over the same questions, across sizes if they differ."""
+    left, right = (findings.side(Side("student", name), size) for size, name in (a, b))
+    result = findings.difference(left, right, metrics, same_size=False)
+    return result is not None and result.verdict == "higher"
+
+
+def _break_tie(findings: Findings, best: Group, tied: list[Group]) -> tuple[Group, str]:
+    """The group to take among those not shown to be below the best, and the sentence that says why."""
+    if len(tied) == 1:
+        return best, ""
+    sentence = f" {counted(len(tied), 'cell')} cannot be told apart by that metric ({listed(map(_label, tied))})"
+    logprobs = {g: v for g, v in _group_means(findings, findings.logprobs).items() if g in tied}
+    if len(logprobs) == len(tied):
+        top = max(tied, key=logprobs.__getitem__)
+        left = [g for g in tied if g == top or not _apart(findings, top, g, findings.logprobs)]
+        if len(left) == 1:
+            return top, f"{sentence}; {_label(top)} gives the right answers the highest log-probability."
+        tied = left
+        sentence += f"; by log-probability of the right answer {listed(map(_label, left))} remain"
+    costs = {g: _cost(findings.data.corpora, g) for g in tied}
+    if all(cost is not None for cost in costs.values()):
+        cheapest = min(tied, key=lambda g: costs[g])
+        return cheapest, f"{sentence}; {_label(cheapest)} cost least ({duration(costs[cheapest])})."
+    return best if best in tied else tied[0], f"{sentence}; costs are not known for all of them."
+
+
+def _best_replicate(findings: Findings, group: Group) -> str:
+    size, name = group
+    metrics = pl.DataFrame({"benchmark": list(findings.shares), "metric": list(findings.shares.values())})
+    students = findings.data.scores.filter(pl.col("kind") == "student").join(metrics, on=METRIC_KEY)
+    cells = students.filter((pl.col("train_size") == size) & (pl.col("prompt_loss") == name))
+    ranked = cells.group_by("arm").agg(pl.col("mean").mean()).sort("mean", "arm", descending=[True, False])
+    return f"{size}/{ranked['arm'][0]}"
+
+
+def _against(findings: Findings, group: Group, other: Side) -> str:
+    size, name = group
+    row = findings.found(Side("student", name), other, size, None)
+    if other.kind == "control":
+        against = f"a student trained on the same {size} seed examples alone"
+    else:
+        against = "the untouched base model"
+    if row is None:
+        return f" Whether it beats {against} is not known: there are no such scores."
+    if row["verdict"] == "higher":
+        return f" It beats {against} by {ahead_words(row)}."
+    if row["verdict"] == "lower":
+        return f" It is worse than {against}: {gap_words(row)}."
+    return f" It is not shown to beat {against}: {gap_words(row)}, an interval that covers zero."
+
+
+def _cost(corpora: pl.DataFrame, group: Group) -> float | None:
+    """Seconds of all four steps, mean over replicates; None when a step's time is not known."""
+    size, name = group
+    cells = corpora.filter((pl.col("train_size") == size) & (pl.col("prompt_loss") == name))
+    total = cells.select(pl.sum_horizontal(*STEP_SECONDS, ignore_nulls=False).alias("total"))["total"]
+    return None if total.is_empty() or total.null_count() else float(total.mean())
+
+
+def _label(group: Group) -> str:
+    return f"{group[0]}/{group[1]}"

@@ -1,0 +1,134 @@
+"""The sections on the synthetic corpora: cost, dropped rows, relevance and novelty, and rows to read."""
+
+import numpy as np
+import polars as pl
+
+from nomad_assets.recipe import plots
+from nomad_assets.recipe.report_data import STEP_SECONDS, ReportData
+from nomad_assets.recipe.report_page import Block, Bullets, Columns, Example, Paragraph, Picture, Table
+from nomad_assets.recipe.report_wording import duration, number, percent, ratio
+
+SHOWN_CHARACTERS = 700
+SHOWN_ROWS = 3
+"""Rows shown of each arm, once for kept and once for dropped ones."""
+
+
+def costs(data: ReportData) -> list[Block]:
+    """What each cell asked its teacher for, what was kept of it, and what that took."""
+    rows = []
+    for c in data.corpora.sort("train_size", "weight", "arm").iter_rows(named=True):
+        tokens = (c["prompt_tokens"] or 0) + (c["response_tokens"] or 0)
+        seconds = [c[step] for step in STEP_SECONDS[:3]]
+        making = None if None in seconds else sum(seconds)
+        rows.append(
+            [f"{c['train_size']}/{c['arm']}", str(c["attempts"]), ratio(c["prompts_completed"], c["attempts"])]
+            + [str(c["completed"]), f"{c['kept']} of {c['keep_target']}", ratio(c["kept"], c["attempts"])]
+            + [f"{tokens / c['kept']:,.0f}" if c["kept"] else "–"]
+            + [duration(making / c["kept"]) if c["kept"] and making is not None else "–"]
+            + [duration(c[step]) for step in STEP_SECONDS]
+        )
+    header = ["Cell", "Attempts", "Prompts completed", "Completed rows", "Kept", "Yield"]
+    header += ["Tokens per kept row", "Time per kept row", "Teacher", "Synthesis", "Curation", "Student"]
+    caption = "Yield is kept rows per attempt; time per kept row counts teacher, synthesis and curation."
+    unfilled = [unfilled_target(c) for c in data.corpora.iter_rows(named=True) if c["kept"] < c["keep_target"]]
+    text = (
+        "A prompt is completed when the teacher ends its turn by itself. A teacher that was never trained on prompts "
+        "often cannot, which is the first thing to look at when an arm runs short."
+    )
+    return [Paragraph(text), *([Bullets(unfilled)] if unfilled else []), Table(caption, header, rows)]
+
+
+def unfilled_target(cell: dict) -> str:
+    """The sentence on a cell, a row of `corpora`, that kept fewer rows than its target."""
+    label = f"{cell['train_size']}/{cell['arm']}"
+    kept = "no row was kept" if cell["kept"] == 0 else f"{cell['kept']} rows kept"
+    return (
+        f"{label} could not fill its keep target: {kept} of {cell['keep_target']} wanted, from {cell['completed']} "
+        f"completed rows in {cell['attempts']} attempts. Its student saw fewer rows than planned."
+    )
+
+
+def dropped_rows(data: ReportData) -> list[Block]:
+    totals = data.reasons.group_by("reason").agg(pl.col("rows").sum()).sort("rows", "reason", descending=[True, False])
+    reasons = [r for r in totals["reason"] if r != "kept"]
+    if not reasons:
+        return [Paragraph("No row was dropped.")]
+    counts = {(r["train_size"], r["arm"], r["reason"]): r["rows"] for r in data.reasons.iter_rows(named=True)}
+    cells = data.reasons.select("train_size", "arm").unique().sort("train_size", "arm").iter_rows()
+    order = [*reasons, "kept"]
+    rows = [[f"{s}/{a}", *(str(counts.get((s, a, reason), 0)) for reason in order)] for s, a in cells]
+    return [Table("Rows by the reason they were dropped for, and those kept.", ["Cell", *order], rows)]
+
+
+def lenses(data: ReportData) -> list[Block]:
+    """Relevance and novelty by cell, and their figures."""
+    rows = [
+        [f"{c['train_size']}/{c['arm']}"]
+        + [number(c[k]) for k in ("relevance_all", "relevance_kept", "novelty_all", "novelty_kept")]
+        + [percent(c["distinct_prompts"])]
+        for c in data.corpora.sort("train_size", "weight", "arm").iter_rows(named=True)
+    ]
+    text = (
+        "Relevance is similarity to the target distribution, novelty is distance from the seed examples the teacher "
+        "saw. High relevance with low novelty repeats the seeds; high novelty with low relevance has left the subject."
+    )
+    header = ["Cell", "Relevance, all", "Relevance, kept", "Novelty, all", "Novelty, kept", "Distinct prompts"]
+    blocks: list[Block] = [Paragraph(text), Table("Means over the rows of a cell.", header, rows)]
+    if not data.corpora.is_empty():
+        alt = "Mean relevance against mean novelty of each cell: hollow for all rows, filled for kept, beside its size."
+        blocks.append(Picture(plots.svg(plots.relevance_novelty_by_cell(data.corpora)), alt))
+    if len(scored := data.rows.drop_nulls(["relevance", "novelty"])):
+        alt = f"Relevance against novelty of {len(scored)} sampled rows, coloured by arm."
+        order = data.corpora.select("arm", "weight").unique()
+        ordered = scored.join(order, on="arm", how="left").sort("weight", "arm", "id")
+        blocks.append(Picture(plots.svg(plots.relevance_against_novelty(ordered)), alt))
+    if len(data.novelty_curve):
+        curve = data.novelty_curve.sort("train_size", "arm", "rows")
+        curve = curve.with_columns(label=pl.format("{}/{}", "train_size", "arm"))
+        alt = "Novelty of what adding rows brings against corpus size, a line for each cell; falling means repetition."
+        # Dozens of lines cannot be told apart, and replicates of a cell show the same course.
+        others = data.corpora.filter(pl.col("replicate") > 0).select("train_size", "arm")
+        if len(others):
+            curve = curve.join(others, on=["train_size", "arm"], how="anti", maintain_order="left")
+            alt += " First replicates only."
+        blocks.append(Picture(plots.svg(plots.novelty_against_size(curve)), alt))
+    return blocks
+
+
+def examples(data: ReportData, recommended: str | None) -> list[Block]:
+    """Random kept and dropped rows of the lowest and the highest weight at one size, side by side."""
+    if data.rows.is_empty():
+        return [Paragraph("There are no rows to show.")]
+    weights = data.corpora.select("arm", "weight").unique().sort("weight", "arm")
+    sizes = data.rows["train_size"].unique().sort().to_list()
+    size = int(recommended.split("/")[0]) if recommended else sizes[-1]
+    size = size if size in sizes else sizes[-1]
+    present = set(data.rows.filter(pl.col("train_size") == size)["arm"])
+    arms = [arm for arm in weights["arm"] if arm in present] or sorted(present)
+    columns: dict[str, list[Example]] = {}
+    for place, arm in enumerate(dict.fromkeys([arms[0], arms[-1]])):
+        pool = data.rows.filter((pl.col("train_size") == size) & (pl.col("arm") == arm)).sort("id")
+        generator = np.random.default_rng([int(data.settings["seed"]) % 2**63, size, place])
+        for heading, part in (
+            ("kept", pool.filter(pl.col("verdict") == "kept")),
+            ("dropped", pool.filter(pl.col("verdict") != "kept")),
+        ):
+            chosen = generator.permutation(len(part))[:SHOWN_ROWS]
+            columns[f"{size}/{arm}, {heading}"] = [_example(part.row(int(i), named=True)) for i in chosen]
+    # Kept beside kept, dropped beside dropped.
+    order = sorted(columns, key=lambda heading: heading.endswith("dropped"))
+    text = "Drawn at random with the profile's seed, as the teachers wrote them; long texts are cut for display."
+    return [Paragraph(text), Columns({heading: columns[heading] for heading in order})]
+
+
+def _example(row: dict) -> Example:
+    facts = row["verdict"] if row["verdict"] == "kept" else f"{row['verdict']}: {row['reason']}"
+    scores = [f"{lens} {number(row[lens])}" for lens in ("relevance", "novelty") if row[lens] is not None]
+    texts = {"Prompt": row["prompt"], "Response": row["response"], "Nearest seed prompt": row["nearest_seed_prompt"]}
+    parts = {name: _short(text) for name, text in texts.items() if text is not None}
+    return Example(str(row["id"]), ", ".join([facts, *scores]), parts or {"Prompt": "(none was completed)"})
+
+
+def _short(text: str) -> str:
+    rest = len(text) - SHOWN_CHARACTERS
+    return text if rest <= 0 else f"{text[:SHOWN_CHARACTERS]} … ({rest} more characters)"

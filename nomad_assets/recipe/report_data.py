@@ -1,0 +1,35 @@
+"""What the report is made from: the tables that the assets hand over."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+STEP_SECONDS = ["teacher_seconds", "synthesis_seconds", "curation_seconds", "student_seconds"]
+"""Columns of `corpora`: what each step took, in the order of the recipe."""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What the report is made from. Shares are 0 to 1, log-probabilities nats per answer token, durations seconds."""
+
+    profile_name: str
+    settings: dict
+    """Short facts to list. Read by name: `bootstrap_resamples` and `seed` (required), `benchmarks` {name: rule}."""
+    scores: pl.DataFrame
+    """kind (base, control or student), train_size, arm, prompt_loss, weight, replicate, benchmark, metric, n, mean,
+    low, high."""
+    results: pl.DataFrame
+    """kind, train_size, arm, prompt_loss, weight, replicate, benchmark, question_id, metric, value."""
+    corpora: pl.DataFrame
+    """A row a cell: train_size, arm, prompt_loss, weight, replicate, attempts, prompts_completed, completed, kept,
+    keep_target, relevance_all, relevance_kept, novelty_all, novelty_kept, distinct_prompts (share), prompt_tokens,
+    response_tokens, teacher_seconds, synthesis_seconds, curation_seconds, student_seconds."""
+    reasons: pl.DataFrame
+    """train_size, arm, reason ("kept" among them), rows."""
+    rows: pl.DataFrame
+    """A sample of synthetic rows: train_size, arm, id, verdict, reason, prompt, response, relevance, novelty,
+    nearest_seed_prompt."""
+    novelty_curve: pl.DataFrame
+    """train_size, arm, rows, novelty: mean novelty of what adding rows brings, against corpus size."""
+    missing: list[str]
+    """Cells that are not materialised."""

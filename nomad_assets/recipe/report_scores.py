@@ -1,0 +1,90 @@
+"""The sections on scores: the leaderboard, the paired comparisons, and every scoring rule."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from nomad_assets.recipe import plots
+from nomad_assets.recipe.comparisons import BASE, CONTROL, LOGPROB, LOWER_IS_BETTER, Findings, Side
+from nomad_assets.recipe.report_page import Block, Paragraph, Picture, Table
+from nomad_assets.recipe.report_wording import gap_numbers, model_label, number, percent, score_words
+
+
+def leaderboard(findings: Findings, recommended: str | None) -> list[Block]:
+    """The models by mean over benchmarks, best first, and their scores over train sizes."""
+    scores = {
+        (r["kind"], r["train_size"], r["arm"], r["benchmark"], r["metric"]): r
+        for r in findings.data.scores.iter_rows(named=True)
+    }
+    header = ["Model", "Mean"]
+    for name, metric in findings.primary.items():
+        header += [f"{name} {metric}", *([f"{name} log-prob."] if name in findings.logprobs else [])]
+    ranked = []
+    for kind, size, arm in dict.fromkeys(key[:3] for key in scores):
+        shares = [scores.get((kind, size, arm, name, metric)) for name, metric in findings.shares.items()]
+        mean = float(np.mean([r["mean"] for r in shares])) if shares and all(shares) else None
+        cells = [percent(mean)]
+        for name, metric in findings.primary.items():
+            cells.append(score_words(scores.get((kind, size, arm, name, metric)), share=name in findings.shares))
+            if name in findings.logprobs:
+                cells.append(number((scores.get((kind, size, arm, name, LOGPROB)) or {}).get("mean")))
+        label = model_label(kind, size, arm)
+        ranked.append((mean, [label + (" (recommended)" if label == recommended else ""), *cells]))
+    ranked.sort(key=lambda entry: -1.0 if entry[0] is None else entry[0], reverse=True)
+    caption = "95% intervals in brackets; log-prob. in nats per answer token, closer to zero is better."
+    blocks: list[Block] = [Table(caption, header, [row for _, row in ranked])]
+    for name, metric in findings.primary.items():
+        for measure in [metric, *([LOGPROB] if name in findings.logprobs else [])]:
+            figure = plots.scores_over_sizes(findings.data.scores, name, measure)
+            alt = f"{name}: {measure} over train sizes with 95% intervals, a line for each prompt loss."
+            blocks.append(Picture(plots.svg(figure), alt))
+    return blocks
+
+
+def paired_comparisons(findings: Findings) -> list[Block]:
+    """A table for each pair of sides."""
+    if findings.comparisons.is_empty():
+        return [Paragraph("There is nothing to compare yet: it takes two models with scores on the same questions.")]
+    text = "Differences are in percentage points and in nats per token, with 95% intervals in brackets."
+    blocks: list[Block] = [Paragraph(text + " Against the base only means over benchmarks are listed.")]
+    header = ["Train size", "Benchmark", "Verdict", "By log-prob.", "Difference", "Log-prob. difference", "Questions"]
+    for a, b in findings.pairs():
+        rows = list(_comparison_rows(findings, a, b))
+        if rows:
+            same = " of the same size" if b == CONTROL else ""
+            blocks.append(Table(f"{a.label} against {b.label}{same}", header, rows, words=4))
+    return blocks
+
+
+def _comparison_rows(findings: Findings, a: Side, b: Side) -> Iterator[list[str]]:
+    benchmarks: list[str | None] = [] if b == BASE and findings.shares else list(findings.benchmarks)
+    benchmarks += [None] if len(findings.benchmarks) > 1 or not benchmarks else []
+    for size in [*findings.sizes, *([None] if len(findings.sizes) > 1 else [])]:
+        for benchmark in benchmarks:
+            row = findings.found(a, b, size, benchmark)
+            if row is None:
+                continue
+            second = findings.found(a, b, size, benchmark, LOGPROB)
+            cells = [str(size or "all"), benchmark or "all", row["verdict"], second["verdict"] if second else "–"]
+            yield [*cells, *("{} ({})".format(*gap_numbers(r)) if r else "–" for r in (row, second)), str(row["n"])]
+
+
+def scorings(findings: Findings) -> list[Block]:
+    """A table a benchmark with more than one scoring rule: the models by every metric but the log-probability."""
+    blocks: list[Block] = []
+    rules = findings.data.settings.get("benchmarks", {})
+    for name, metrics in findings.metrics.items():
+        shown = [metric for metric in metrics if metric != LOGPROB]
+        if len(shown) < 2:
+            continue
+        scores = findings.data.scores.filter(pl.col("benchmark") == name)
+        table: dict[str, dict[str, str]] = {}
+        for r in scores.sort("train_size", "weight", "arm", nulls_last=False).iter_rows(named=True):
+            share = r["metric"] not in LOWER_IS_BETTER and r["low"] >= 0 and r["high"] <= 1
+            cells = table.setdefault(model_label(r["kind"], r["train_size"], r["arm"]), {})
+            cells[r["metric"]] = score_words(r, share=share)
+        rows = [[model, *(cells.get(metric, "–") for metric in shown)] for model, cells in table.items()]
+        rule = f" (rule {rules[name]})" if isinstance(rules, dict) and name in rules else ""
+        blocks.append(Table(f"{name}{rule}: each scoring rule with its 95% interval.", ["Model", *shown], rows))
+    return blocks or [Paragraph("Every benchmark has one scoring rule here.")]
