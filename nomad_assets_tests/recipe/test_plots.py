@@ -103,7 +103,7 @@ def test_labels_share_neither_colour_nor_marker_pair():
 
 def test_matplotlib_waits_until_it_is_needed_and_keeps_its_settings():
     code = (
-        "import sys, nomad_assets.recipe.report; assert 'matplotlib' not in sys.modules\n"
+        "import sys, nomad_assets.recipe.report.build; assert 'matplotlib' not in sys.modules\n"
         "import polars as pl, matplotlib as mpl; before = mpl.rcParams.copy()\n"
         "from nomad_assets.recipe import plots\n"
         "plots.svg(plots.training_curve(pl.DataFrame({'step': [1], 'loss': [1.0]})))\n"

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe.report import Report, ReportData, build_report
+from nomad_assets.recipe.report.build import Report, ReportData, build_report
 from nomad_assets.recipe.statistics import bootstrap_interval
 
 NASTY = "<script>alert('x')</script> a | b ``` ~~~ \x1b[31m\u202e\n| c | d |\n# not a heading <img src=x onerror=y>"

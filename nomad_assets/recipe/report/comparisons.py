@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe.report_data import ReportData
+from nomad_assets.recipe.report.data import ReportData
 from nomad_assets.recipe.statistics import Difference, stratified_bootstrap
 
 LOGPROB = "answer_logprob"

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from nomad_assets.recipe.comparisons import BASE, CONTROL, LOGPROB, METRIC_KEY, Findings, Side
-from nomad_assets.recipe.report_corpora import unfilled_target
-from nomad_assets.recipe.report_page import Block, Bullets, Paragraph
-from nomad_assets.recipe.report_wording import ahead_words, counted, gap_words, listed, percent
+from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, METRIC_KEY, Findings, Side
+from nomad_assets.recipe.report.corpora import unfilled_target
+from nomad_assets.recipe.report.page import Block, Bullets, Paragraph
+from nomad_assets.recipe.report.wording import ahead_words, counted, gap_words, listed, percent
 from nomad_assets.recipe.statistics import settling_questions
 
 FLOOR = 0.02

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nomad_assets.recipe.comparisons import Findings
-from nomad_assets.recipe.recommendation import recommend
-from nomad_assets.recipe.report_answer import answer
-from nomad_assets.recipe.report_corpora import costs, dropped_rows, examples, lenses
-from nomad_assets.recipe.report_data import ReportData
-from nomad_assets.recipe.report_page import Bullets, Paragraph, Section, Table, html_page, markdown_page
-from nomad_assets.recipe.report_scores import leaderboard, paired_comparisons, scorings
+from nomad_assets.recipe.report.answer import answer
+from nomad_assets.recipe.report.comparisons import Findings
+from nomad_assets.recipe.report.corpora import costs, dropped_rows, examples, lenses
+from nomad_assets.recipe.report.data import ReportData
+from nomad_assets.recipe.report.page import Bullets, Paragraph, Section, Table, html_page, markdown_page
+from nomad_assets.recipe.report.recommendation import recommend
+from nomad_assets.recipe.report.scores import leaderboard, paired_comparisons, scorings
 
 TITLE = "Did taking the loss on the prompt pay off here?"
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from nomad_assets.recipe.comparisons import BASE, CONTROL, METRIC_KEY, Findings, Side
-from nomad_assets.recipe.report_data import STEP_SECONDS
-from nomad_assets.recipe.report_wording import ahead_words, counted, duration, gap_words, listed, percent
+from nomad_assets.recipe.report.comparisons import BASE, CONTROL, METRIC_KEY, Findings, Side
+from nomad_assets.recipe.report.data import STEP_SECONDS
+from nomad_assets.recipe.report.wording import ahead_words, counted, duration, gap_words, listed, percent
 
 Group = tuple[int, str]
 """Train size and prompt loss: the replicates of one choice."""

@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 
 from nomad_assets.recipe import plots
-from nomad_assets.recipe.report_data import STEP_SECONDS, ReportData
-from nomad_assets.recipe.report_page import Block, Bullets, Columns, Example, Paragraph, Picture, Table
-from nomad_assets.recipe.report_wording import duration, number, percent, ratio
+from nomad_assets.recipe.report.data import STEP_SECONDS, ReportData
+from nomad_assets.recipe.report.page import Block, Bullets, Columns, Example, Paragraph, Picture, Table
+from nomad_assets.recipe.report.wording import duration, number, percent, ratio
 
 SHOWN_CHARACTERS = 700
 SHOWN_ROWS = 3

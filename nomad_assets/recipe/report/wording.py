@@ -5,7 +5,7 @@ A gap is a row of `comparisons`. A value that is not known is an en dash; a nega
 
 from collections.abc import Iterable
 
-from nomad_assets.recipe.comparisons import Side
+from nomad_assets.recipe.report.comparisons import Side
 
 
 def model_label(kind: str, size: int | None, arm: str | None) -> str:

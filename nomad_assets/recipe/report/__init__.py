@@ -1,0 +1,1 @@
+"""The report: comparisons, a recommendation, and the pages they are written up in."""
