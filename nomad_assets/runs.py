@@ -1,6 +1,7 @@
 """The grid as Dagster runs, one per cell, in this process."""
 
 import os
+import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,9 @@ from nomad_assets.partitions import Cell
 from nomad_assets.profile import load_profile
 from nomad_assets.recipe.progress import Progress
 from nomad_assets.steps import STEPS, is_current
+
+# Tags of our runs: where and by which process they are executed.
+HOST, PROCESS = "nomad/host", "nomad/process"
 
 
 def run_grid(
@@ -37,6 +41,7 @@ def run_grid(
     failures: list[str] = []
     started = time.monotonic()
     with instance() as dagster:
+        close_dead_runs(dagster)
         for job, names in JOB_ASSETS.items():
             chosen = [name for name in names if name in assets]
             places = [place for place in project.grid.members(STEPS[names[0]].partitions) if _touches(place, wanted)]
@@ -55,6 +60,29 @@ def run_grid(
                 break
     say(f"{len(failures)} failures, {time.monotonic() - started:.0f} s in all")
     return failures
+
+
+def close_dead_runs(dagster: dg.DagsterInstance) -> None:
+    """Mark runs of ours whose process is gone as failed, and free the pool slots that they still hold.
+
+    Nothing else does: a killed process cannot, and Dagster's monitor watches only runs that its daemon launched.
+    """
+    open_states = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    for run in dagster.get_runs(dg.RunsFilter(statuses=open_states, tags={HOST: platform.node()})):
+        recorded = run.tags.get(PROCESS, "")
+        if recorded != _process(int(recorded.partition("@")[0] or 0)):
+            dagster.report_run_failed(run, "the process that ran it is gone")
+            dagster.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _process(pid: int) -> str:
+    """A process by its id and start time, since ids are used again; empty when there is none."""
+    import psutil
+
+    try:
+        return f"{pid}@{psutil.Process(pid).create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def needed(until: str | None) -> set[str]:
@@ -95,6 +123,7 @@ def _run(
         partition_key=place.partition_key,
         asset_selection=[dg.AssetKey(name) for name in chosen],
         run_config=config,
+        tags={HOST: platform.node(), PROCESS: _process(os.getpid())},
         raise_on_error=False,
     )
     return [_message(event, place) for event in result.all_node_events if event.is_step_failure]

@@ -232,7 +232,7 @@ def test_a_teacher_that_never_ends_a_prompt_is_a_result(dagster_home: Path) -> N
 
 def test_a_corpus_emptied_by_curation_is_an_error_when_students_see_nothing_else(dagster_home: Path) -> None:
     text = SMOKE.replace("[student]", "[student]\ninclude_seeds = false").replace(
-        "keep = 8", "keep = 8\nmin_agreement = 1.0\nseed_copy = 0.0\nnear_repeat = 0.0"
+        "prompt = { max_new_tokens = 40 }", "prompt = { max_new_tokens = 1 }"
     )
     profile = dagster_home / "own.toml"
     profile.write_text(text, encoding="utf-8")

@@ -19,7 +19,7 @@ from nomad_assets.recipe.progress import Progress, silent
 from nomad_assets.recipe.training import TrainingResult, train
 
 JOB, RESULT = "job.json", "result.json"
-LAST_LINES = 20
+LAST_LINES = 100
 
 
 def train_folder(
