@@ -105,7 +105,8 @@ def test_a_backfill_over_both_sizes_runs_to_the_end_and_its_scores_can_be_read(h
     from nomad_assets.runs import run_grid
 
     profile = write_profile(home, train_sizes="train_sizes = [8, 16]\nprompt_loss = { unmasked = 1.0 }")
-    assert run_grid(str(profile), [], "base_scores", False, lambda *_: None, lambda _: None) == []
+    for asset in ("seed_subset", "base_scores"):
+        assert run_grid(str(profile), [], asset, False, lambda *_: None, lambda _: None) == []
 
     server = Server(home, profile)
     try:
@@ -113,16 +114,14 @@ def test_a_backfill_over_both_sizes_runs_to_the_end_and_its_scores_can_be_read(h
         nodes = {node["assetKey"]["path"][0]: node for node in server.query(GROUPS)["assetNodes"]}
         assert nodes["teacher_model"]["groupName"] == "teachers" and nodes["seed_examples"]["groupName"] == "inputs"
         assert nodes["teacher_model"]["description"].startswith("A model fine-tuned to write training data")
-        sizes = {"assetSelection": [{"path": ["seed_subset"]}], "partitionNames": ["8", "16"]}
         repository = {"repositoryName": "__repository__", "repositoryLocationName": "nomad_assets"}
         cells = {
             "selector": {"repositorySelector": repository, "partitionSetName": "grid_partition_set"},
             "partitionNames": ["unmasked|8", "unmasked|16"],
         }
-        for backfill in (sizes, cells):
-            launched = server.query(LAUNCH, params=backfill)["launchPartitionBackfill"]
-            assert launched["__typename"] == "LaunchBackfillSuccess", launched
-            wait_for(server, launched["backfillId"], seconds=400)
+        launched = server.query(LAUNCH, params=cells)["launchPartitionBackfill"]
+        assert launched["__typename"] == "LaunchBackfillSuccess", launched
+        wait_for(server, launched["backfillId"], seconds=400)
         materialized = server.query(SCORES)["assetNodeOrError"]["assetMaterializations"]
         assert {entry["partition"] for entry in materialized} == {"unmasked|8", "unmasked|16"}
         labels = {entry["label"] for entry in materialized[0]["metadataEntries"]}
