@@ -2,6 +2,7 @@
 
 import errno
 import importlib.metadata
+import inspect
 import os
 import platform
 import re
@@ -112,7 +113,7 @@ class Project:
             kinds=set(step.kinds),
             code_version=step.code_version,
             pool="accelerator" if step.heavy else None,
-            description=body.__doc__,
+            description=inspect.getdoc(body),
         )
         def run_step(context: dg.AssetExecutionContext, config: StepConfig) -> dg.MaterializeResult:
             return self._run(context, step, body, config.force)
