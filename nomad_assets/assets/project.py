@@ -6,6 +6,8 @@ import inspect
 import os
 import platform
 import re
+import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ from nomad_assets.recipe.progress import Progress, silent
 from nomad_assets.recipe.seeding import derive_seed
 from nomad_assets.schemas import Table, validate
 from nomad_assets.steps import STEPS, Step, find_parents, input_digest
-from nomad_assets.storage import SCRATCH, Artifact, Manifest, Store
+from nomad_assets.storage import SCRATCH, Artifact, Store
 
 OBSERVE_EVERY_SECONDS = 15.0
 LIBRARIES = (
@@ -132,7 +134,7 @@ class Project:
             with self.store.staging(step.name, cell, digest) as stage:
                 current = self.store.current(step.name, cell)
                 if current is not None and current.manifest.input_digest == digest and not force:
-                    stage.rmdir() if not any(stage.iterdir()) else None
+                    shutil.rmtree(stage)
                     context.log.info(f"{place}: nothing changed, reusing {current.manifest.artifact_id}")
                     return _result(current, reused=True, metadata={})
                 record = {
@@ -286,11 +288,8 @@ def _host() -> dict[str, str]:
         "python": platform.python_version(),
         "cpus": str(os.cpu_count()),
     }
-    if "torch" in __import__("sys").modules:
+    if "torch" in sys.modules:  # a step that did not need it should not load it for this
         import torch
 
         facts["device"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
     return facts
-
-
-__all__ = ["Manifest", "Outcome", "Project", "StepConfig", "Work"]
