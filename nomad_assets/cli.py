@@ -51,7 +51,7 @@ def run(
             until,
             force,
             bars.update,
-            lambda text: bars.progress.console.print(text, highlight=False),
+            lambda text: bars.progress.console.print(text, highlight=False, soft_wrap=True),
         )
     if failures:
         for failure in failures:
@@ -120,7 +120,7 @@ class _bars:
         self.progress.update(self.task, completed=done, total=total, facts=_facts(facts))
         if not console.is_terminal and time.monotonic() - self.printed > 10:
             self.printed = time.monotonic()
-            console.print(f"  {label}: {done:.0f} of {total:.0f}  {_facts(facts)}", highlight=False)
+            console.print(f"  {label}: {done:.0f} of {total:.0f}  {_facts(facts)}", highlight=False, soft_wrap=True)
 
 
 def _facts(facts: dict[str, float]) -> str:
