@@ -243,6 +243,8 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # one process drives one GPU; DataParallel would cut the packed bins apart
     trainer = PromptLossTrainer(
         model=model, args=arguments, train_dataset=_Rows(rows), data_collator=_collate, callbacks=[recorder]
     )
