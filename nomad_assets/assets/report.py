@@ -30,12 +30,10 @@ def report_assets(project: Project) -> list[dg.AssetsDefinition]:
         (work.stage / "report.md").write_text(report.markdown, encoding="utf-8")
         (work.stage / "report.html").write_text(report.html, encoding="utf-8")
         report.comparisons.write_parquet(work.stage / "comparisons.parquet")
-        # Pictures and sampled rows stay in the files: the event log is no place for megabytes.
-        text = "\n".join(line for line in report.markdown.splitlines() if "data:image" not in line)
         return Outcome(
             rows=report.comparisons.height,
             metrics={"recommended": report.recommended},
-            metadata={"report": dg.MetadataValue.md(text)},
+            metadata={"report": dg.MetadataValue.md(report.markdown)},
         )
 
     return [recipe_report]
@@ -45,6 +43,7 @@ def gather(work: Work) -> ReportData:
     """Everything the report reads, from the artifacts of the grid."""
     profile = work.profile
     places = parent_places(STEPS["recipe_report"], Cell(), work.grid)
+    prompts = _seed_prompts(work)
     engines = {m.metrics.get("engine") for m in _manifests(work, "synthetic_corpus")}
     return ReportData(
         profile_name=profile.name,
@@ -67,7 +66,7 @@ def gather(work: Work) -> ReportData:
             infer_schema_length=None,
         ),
         reasons=_stack(work, "curated_corpus", "curated.parquet", _count_reasons),
-        rows=_stack(work, "curated_corpus", "curated.parquet", lambda table: _sample(work, table)),
+        rows=_stack(work, "curated_corpus", "curated.parquet", lambda table: _sample(work, table, prompts)),
         novelty_curve=_stack(work, "corpus_profile", "novelty_curve.parquet", lambda table: table),
         missing=[f"{name} {cell.label}" for name, cell in places if (name, cell) not in work.parents],
     )
@@ -126,9 +125,8 @@ def _count_reasons(curated: pl.DataFrame) -> pl.DataFrame:
     return curated.group_by("reason").len("rows").with_columns(pl.col("rows").cast(pl.Int64)).sort("reason")
 
 
-def _sample(work: Work, table: pl.DataFrame) -> pl.DataFrame:
+def _sample(work: Work, table: pl.DataFrame, prompts: dict[str, str]) -> pl.DataFrame:
     """Up to 200 rows, half kept and half dropped where there are as many, with the nearest seed's prompt."""
-    prompts = _seed_prompts(work)
     halves = [
         part.sample(min(part.height, SAMPLED_ROWS // 2), seed=work.seed, shuffle=True)
         for part in (table.filter(pl.col("verdict") == verdict) for verdict in ("kept", "dropped"))

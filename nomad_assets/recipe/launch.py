@@ -6,6 +6,7 @@ its progress as JSON lines, which this process passes on.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections import deque
@@ -89,7 +90,7 @@ def _main(scratch: Path) -> None:
         Path(job["base"]), [TrainingRow(**row) for row in job["rows"]], Training(**job["settings"]), job["seed"],
         scratch, Path(job["out"]), job["dtype"], print_progress,
     )  # fmt: skip
-    if (Path(job["out"]) / "config.json").is_file():
+    if os.environ["RANK"] == "0":
         (scratch / RESULT).write_text(json.dumps(asdict(result)), encoding="utf-8")
 
 

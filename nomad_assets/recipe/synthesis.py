@@ -110,8 +110,9 @@ def _answer(pending: list[dict], settings: Synthesis, answerer, seed_of, cell: s
             "final_answer": final_answer(text) if end == "completed" else None,
         }  # fmt: skip
         rows.append(_row(cell, {**row, **facts}, row["response_index"]))
-    for attempt in {row["attempt"] for row in rows}:
-        group = [row for row in rows if row["attempt"] == attempt]
+    # The responses to one prompt stand next to each other.
+    for start in range(0, len(rows), count):
+        group = rows[start : start + count]
         answers = Counter(row["final_answer"] for row in group if row["final_answer"] is not None)
         if not answers:
             continue
