@@ -1,4 +1,10 @@
-"""The one error that bad data or bad settings end in."""
+"""The one error that bad data or bad settings end in, and how a value that it echoes is shown."""
+
+import reprlib
+
+MAX_LINE = 2000  # characters
+MAX_LINES = 40
+MAX_CASE = 500  # characters of one value of a failing row
 
 
 class NomadError(Exception):
@@ -6,9 +12,52 @@ class NomadError(Exception):
 
     The message names the file, key or cell and says what would be right. `cases` are failing rows (at most 20)
     and `counts` the number of failures per rule, shown as tables in the Dagster UI.
+
+    Messages and cases echo data, and end up in terminals and event logs: they are cut to a bounded length here, and
+    what a terminal could act on is escaped.
     """
 
     def __init__(self, message: str, cases: list[dict] | None = None, counts: dict[str, int] | None = None):
-        super().__init__(message)
-        self.cases = cases or []
+        lines = message.split("\n")
+        if len(lines) > MAX_LINES:
+            left_out = len(lines) - MAX_LINES + 1
+            lines = [*lines[: MAX_LINES // 2], f"[{left_out} lines left out]", *lines[left_out + MAX_LINES // 2 :]]
+        super().__init__("\n".join(printable(cut(line, MAX_LINE)) for line in lines))
+        self.cases = [
+            {key: printable(cut(value, MAX_CASE)) if isinstance(value, str) else value for key, value in case.items()}
+            for case in cases or []
+        ]
         self.counts = counts or {}
+
+
+def cut(text: str, limit: int) -> str:
+    """The text, or its start and end around the number of characters left out between them."""
+    if len(text) <= limit:
+        return text
+    tail = limit // 3
+    return f"{text[: limit - tail]}[{len(text) - limit} characters left out]{text[-tail:]}"
+
+
+def printable(text: str) -> str:
+    """The text with control characters, direction overrides and half surrogate pairs as escapes (`\\x1b`, `\\u202e`)."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+class _Shown(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxlist = 4, 8, 8
+        self.maxstring = self.maxother = self.maxlong = 200
+
+    def repr_int(self, value: int, level: int) -> str:
+        # Python refuses to write an integer of more than 4300 digits.
+        return (
+            super().repr_int(value, level) if value.bit_length() < 10_000 else f"<integer of {value.bit_length()} bits>"
+        )
+
+
+def shown(value: object) -> str:
+    """`repr` that is short for any value: long texts and lists are cut in the middle, deep ones at the fourth level."""
+    return _Shown().repr(value)

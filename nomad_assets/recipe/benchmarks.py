@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 PRIMARY = "exact_match"
 LOG_PROBABILITY = "answer_logprob"
 _OFFICIAL_GSM8K = re.compile(r"#### (\-?[0-9\.\,]+)")
+_DIGIT = re.compile("[0-9]")
 _FLEXIBLE = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
-_IGNORED = [re.compile(pattern) for pattern in (",", r"\$", r"(?s).*#### ", r"\.$")]
+_IGNORED = [re.compile(pattern) for pattern in (",", r"\$", r"(?s)\A.*#### ", r"\.$")]
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _OFFICIAL_PUNCTUATION = str.maketrans({c: " " for c in string.punctuation + "‘’´`"})
 _DELETED_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -44,7 +45,7 @@ def question_table(name: str, rule: str, rows: Rows) -> "pl.DataFrame":
     for row in rows.rows:
         if rule == "gsm8k":
             match = _OFFICIAL_GSM8K.search(row.response)
-            if match is None:
+            if match is None or not _DIGIT.search(match.group(1)):
                 raise NomadError(
                     f"{row.source} row {row.number}: rule gsm8k needs an answer that ends in `#### N`; found {row.response[-60:]!r}"
                 )
@@ -93,9 +94,9 @@ def _same_number(found: str, gold: str) -> bool:
 
 def normalise_official(text: str) -> str:
     """TriviaQA's own: `_` to space, lower case, punctuation to space, articles dropped, white space folded."""
-    text = text.replace("_", " ").lower().translate(_OFFICIAL_PUNCTUATION)
-    # "A" may be the whole answer: dropped, it would equal an empty response.
-    return " ".join(_ARTICLES.sub(" ", text).split()) or " ".join(text.split())
+    words = text.replace("_", " ").lower().translate(_OFFICIAL_PUNCTUATION)
+    # "A" or "+" may be the whole answer: dropped, it would equal an empty response.
+    return " ".join(_ARTICLES.sub(" ", words).split()) or " ".join(words.split()) or " ".join(text.split())
 
 
 def _normalise_lm_eval(text: str) -> str:

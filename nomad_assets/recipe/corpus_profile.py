@@ -3,7 +3,7 @@
 import itertools
 from typing import TYPE_CHECKING
 
-from nomad_assets.recipe.overlap import tokens
+from nomad_assets.recipe.overlap import folded, tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ def corpus_metrics(curated: "pl.DataFrame") -> dict[str, float | None]:
         "relevance_kept": kept["normsim_2"].mean(),
         "novelty_all": done["novelty"].mean(),
         "novelty_kept": kept["novelty"].mean(),
-        "distinct_prompts": _share_distinct([tuple(tokens(prompt)) for prompt in done["prompt"]]),
+        "distinct_prompts": _share_distinct([folded(prompt) for prompt in done["prompt"]]),
         "distinct_2": _share_distinct([pair for prompt in kept["prompt"] for pair in _pairs(prompt)]),
         "prompt_tokens": float(first["prompt_tokens"].sum()),
         "response_tokens": float(curated["response_tokens"].sum()),

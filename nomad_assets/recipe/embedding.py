@@ -46,6 +46,7 @@ def embed(texts: list[str], embedder: str, progress: Progress = silent) -> "np.n
 def _load(embedder: str):
     from sentence_transformers import SentenceTransformer
 
+    from nomad_assets.recipe.models import refuse_pickled_weights
     from nomad_assets.recipe.sources import parse_hub
 
     if embedder == PACKAGED:
@@ -62,6 +63,8 @@ def _load(embedder: str):
         raise NomadError(
             f"curation.embedder {embedder!r}: no such folder; give a folder, hf://owner/name or {PACKAGED!r}"
         )
+    # use_safetensors reaches the transformer alone; further modules fall back to pytorch_model.bin by themselves.
+    refuse_pickled_weights(Path(embedder), f"curation.embedder {embedder!r}")
     try:
         return SentenceTransformer(embedder, model_kwargs=SAFE)
     except (OSError, ValueError) as error:

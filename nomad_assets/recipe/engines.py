@@ -223,6 +223,7 @@ class VllmEngine:
             enforce_eager=on_cpu,
             gpu_memory_utilization=0.9 * memory_share,
             trust_remote_code=False,
+            load_format="safetensors",  # `auto` falls back to pickled weights
             disable_log_stats=True,
         )
 

@@ -12,6 +12,7 @@ Contents are tokenised apart from the scaffolding and with special tokens taken 
 close a turn, and so that training, synthesis and scoring see the same tokens for the same text.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,9 @@ class Turns:
         before, middle, after = self._segments(name)
         self.header = self._scaffold(before)
         middle_ids, after_ids = self._scaffold(middle), self._scaffold(after)
-        specials = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+        added = tokenizer.added_tokens_decoder
         for ids, turn in ((middle_ids, "prompt"), (after_ids, "response")):
-            if not ids or ids[0] not in specials:
+            if not ids or ids[0] not in {*tokenizer.all_special_ids, *added}:
                 raise NomadError(
                     f"{name}: no end-of-turn token closes the {turn} in the chat template (found "
                     f"{tokenizer.decode(ids[:4])!r}); use a template whose turns end in a special token, "
@@ -64,7 +65,15 @@ class Turns:
                 )
         self.prompt_end, self.middle = middle_ids[0], middle_ids[1:]
         self.response_end = after_ids[0]
-        self.specials = frozenset(specials)
+        # An added token that is not marked as special (Qwen's <think>, runs of spaces) is text, unless the template uses it.
+        scaffold = {*self.header, *middle_ids, *after_ids}
+        self.specials = frozenset(
+            {*tokenizer.all_special_ids, *(i for i, token in added.items() if token.special or i in scaffold)}
+        )
+        # What no content may hold. A character that the vocabulary lacks is its unknown token: lossy, but no way out.
+        self._forbidden = self.specials - {tokenizer.unk_token_id} | {self.prompt_end, self.response_end}
+        names = sorted({str(added[i]) for i in self._forbidden if i in added and str(added[i])})
+        self._special_text = re.compile("(?=" + "|".join(map(re.escape, names)) + ")") if names else None
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.response_end
 
     def _segments(self, name: str) -> tuple[str, str, str]:
@@ -86,12 +95,37 @@ class Turns:
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a content; special tokens in it are encoded as ordinary text."""
-        return self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return self.encode_many([text])[0]
 
     def encode_many(self, texts: list[str]) -> list[list[int]]:
+        """The same for many. Raises NomadError when a tokenizer makes a special token of a text whatever is done."""
         if not texts:
             return []
+        encoded = self._tokenize(texts)
+        for number, ids in enumerate(encoded):
+            if not self._forbidden.isdisjoint(ids):
+                encoded[number] = self._encode_apart(texts[number])
+        return encoded
+
+    def _tokenize(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+
+    def _encode_apart(self, text: str) -> list[int]:
+        """Ids of a text that is cut inside every special token spelled in it.
+
+        Needed where `split_special_tokens` does not reach: end-of-turn tokens that a model's author added without
+        marking them as special, and Unigram vocabularies that hold them as pieces.
+        """
+        cuts = [match.start() + 1 for match in self._special_text.finditer(text)] if self._special_text else []
+        pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        ids = [i for part in self._tokenize([piece for piece in pieces if piece]) for i in part]
+        found = self._forbidden.intersection(ids)
+        if found:
+            raise NomadError(
+                f"the tokenizer cannot write {self.decode(sorted(found))!r} as ordinary text (in {text[:200]!r}), so a row "
+                "could end its turn early; mark it as special in the tokenizer, or leave the row out"
+            )
+        return ids
 
     def decode(self, ids: list[int]) -> str:
         return self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

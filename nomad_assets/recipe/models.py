@@ -1,10 +1,12 @@
 """Models and tokenizers: where they come from, loading, saving. Weights are safetensors, never pickle."""
 
 import copy
+import fnmatch
 import functools
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,10 @@ CHATML = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 CHATML_TOKENS = ["<|im_start|>", "<|im_end|>"]
+# `training_args.bin`, which trainers leave beside a model, holds no weights and is never opened.
+PICKLED = (
+    "pytorch_model*.bin", "model*.bin", "adapter_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle",
+)  # fmt: skip
 
 
 def device() -> "torch.device":
@@ -96,6 +102,19 @@ def build_base_model(
     return {"parameters": parameters, "architecture": type(model).__name__, "vocabulary": len(tokenizer)}
 
 
+def refuse_pickled_weights(folder: Path, place: str) -> None:
+    """Raises NomadError when a local model folder, or a folder inside it, holds a pickled weight file.
+
+    Also where safetensors lie beside it: which of the two a library reads is its own choice.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and any(fnmatch.fnmatchcase(path.name.lower(), pattern) for pattern in PICKLED):
+            raise NomadError(
+                f"{place}: {path.relative_to(folder)} is a pickled weight file, and pickled files can run code when they are "
+                "read; convert the weights to safetensors (save_pretrained writes them) and delete the file"
+            )
+
+
 def load_tokenizer(source: str | Path) -> "PreTrainedTokenizerBase":
     """A fast tokenizer from a folder or hf:// address. Raises NomadError when there is none."""
     from transformers import AutoTokenizer
@@ -121,9 +140,7 @@ def load_model(source: str | Path, dtype: "torch.dtype") -> "PreTrainedModel":
     name, revision = _locate(source)
     if not str(source).startswith("hf://") and not list(Path(name).glob("*.safetensors")):
         found = ", ".join(sorted(p.name for p in Path(name).iterdir())) if Path(name).is_dir() else "no such folder"
-        raise NomadError(
-            f"{source}: no safetensors weights (found: {found}); pickled weights are never read, convert them first"
-        )
+        raise NomadError(f"{source}: no safetensors weights (found: {found}); nothing else is read, convert them first")
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
             name,
@@ -153,6 +170,7 @@ def save_model(
 ) -> None:
     """Save weights in `dtype` and the tokenizer to `out`; leaves the model itself as it is.
 
+    `out` appears when it is whole, in place of what a run that died may have left there.
     `state` is the state dict to save where the model's own is not whole (FSDP).
     """
     import torch
@@ -164,12 +182,16 @@ def save_model(
         for name, tensor in (model.state_dict() if state is None else state).items()
         if name not in tied
     }
-    model.save_pretrained(out, state_dict=state)
+    partial = out.with_name(f"{out.name}.partial")
+    for leftover in (partial, out):
+        shutil.rmtree(leftover, ignore_errors=True)
+    model.save_pretrained(partial, state_dict=state)
     # save_pretrained notes the dtype of the model, not that of the state it was given.
     config = copy.deepcopy(model.config)
     config.dtype = kind
-    config.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    config.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    partial.rename(out)
 
 
 def _locate(source: str | Path) -> tuple[str, str | None]:
@@ -181,6 +203,7 @@ def _locate(source: str | Path) -> tuple[str, str | None]:
         raise NomadError(
             f"model source {str(source)!r}: no such folder; give a folder, hf://owner/name, or one of: {known}"
         )
+    refuse_pickled_weights(Path(source), str(source))
     return str(source), None
 
 

@@ -20,13 +20,26 @@ COVERAGE = 0.5
 SHORT_QUESTION = 13
 SHINGLE = 3
 PERMUTATIONS = 128
+# Vowel signs and accents that stand alone are marks to Unicode, not letters: without them Hindi words fall to pieces.
+_MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
 # An operator before a number is a token too: "2 + 3" and "2 - 3" are different questions.
-_WORD = re.compile(r"[^\W_]+|[-−+*/×÷^<>=](?=\s*[\d(])")
+_WORD = re.compile(rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*|[-−+*/×÷^<>=](?=\s*[\d(])")
+# Normalisation sorts a run of marks in quadratic time, minutes for a megabyte of them. Unicode's stream-safe text
+# format (UAX 15) ends a run after 30 with a joiner. The two half-width signs turn into marks, and the last
+# ranges are the marks of rare scripts and of music.
+_RUN = re.compile(rf"([{_MARKS}\uff9e\uff9f\U00010a00-\U00011fff\U0001d165-\U0001d1ad\U0001e000-\U0001e94a]{{30}})")
 
 
 def tokens(text: str) -> list[str]:
     """Words and numbers, folded to lower case; punctuation and white space separate."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    if not text.isascii():  # normalisation leaves ASCII as it is
+        text = unicodedata.normalize("NFKC", _RUN.sub("\\1\u034f", text))
+    return _WORD.findall(text.casefold())
+
+
+def folded(text: str) -> tuple[str, ...]:
+    """What two equal texts share: their tokens; the text as it is where it has none ("🙂", "+", "???")."""
+    return tuple(tokens(text)) or tuple(text.split())
 
 
 @dataclass(frozen=True)
@@ -49,38 +62,42 @@ class ContaminationIndex:
         self.equal: dict[tuple[str, ...], int] = {}
         self.grams: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
         self.short: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for number, (_, _, words, _) in enumerate(self.questions):
-            self.equal.setdefault(tuple(words), number)
+        for number, (_, text, words, _) in enumerate(self.questions):
+            self.equal.setdefault(folded(text), number)
             for start in range(len(words) - NGRAM + 1):
                 self.grams[tuple(words[start : start + NGRAM])].append((number, start))
             if words and len(words) < SHORT_QUESTION:
                 self.short[tuple(words[:2])].append(number)
+        self.openers = {key[0] for key in self.short}
 
     def find(self, prompt: str, response: str = "") -> Overlap | None:
         """The first rule that a row breaks, or None."""
         words = tokens(prompt)
-        number = self.equal.get(tuple(words))
+        number = self.equal.get(tuple(words) or folded(prompt))
         if number is not None:
             return self._overlap(number, 1.0)
         covered: dict[int, set[int]] = defaultdict(set)
-        for start in range(len(words) - NGRAM + 1):
-            for number, place in self.grams.get(tuple(words[start : start + NGRAM]), ()):
+        for gram in {tuple(words[start : start + NGRAM]) for start in range(len(words) - NGRAM + 1)}:
+            for number, place in self.grams.get(gram, ()):
                 covered[number].update(range(place, place + NGRAM))
         for number, places in sorted(covered.items()):
             share = len(places) / len(self.questions[number][2])
             if share > COVERAGE:
                 return self._overlap(number, share)
-        return self._short(words, tokens(response))
+        return self._short(words, response)
 
-    def _short(self, words: list[str], response: list[str]) -> Overlap | None:
-        for start in range(len(words)):
+    def _short(self, words: list[str], response: str) -> Overlap | None:
+        refuted: set[int] = set()  # the question stands there, none of its answers does
+        for start in (place for place, word in enumerate(words) if word in self.openers):
             for key in (tuple(words[start : start + 2]), tuple(words[start : start + 1])):
                 for number in self.short.get(key, ()):
                     question, answers = self.questions[number][2:]
-                    if words[start : start + len(question)] == question and any(
-                        answer and (_contains(response, answer) or _contains(words, answer)) for answer in answers
-                    ):
+                    if number in refuted or words[start : start + len(question)] != question:
+                        continue
+                    places = (tokens(response), words)
+                    if any(answer and _contains(place, answer) for answer in answers for place in places):
                         return self._overlap(number, 1.0)
+                    refuted.add(number)
         return None
 
     def _overlap(self, number: int, share: float) -> Overlap:
@@ -88,7 +105,8 @@ class ContaminationIndex:
 
 
 def _contains(words: list[str], part: list[str]) -> bool:
-    return any(words[i : i + len(part)] == part for i in range(len(words) - len(part) + 1))
+    # No token holds a space, and searching text takes linear time.
+    return f" {' '.join(part)} " in f" {' '.join(words)} "
 
 
 class NearRepeats:
@@ -127,7 +145,7 @@ class NearRepeats:
 
 def shingles(text: str) -> set[bytes]:
     """Word 3-grams of a text; a shorter text is one shingle."""
-    words = tokens(text)
+    words = folded(text)
     return {" ".join(words[i : i + SHINGLE]).encode() for i in range(max(1, len(words) - SHINGLE + 1))}
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from nomad_assets.errors import NomadError
+from nomad_assets.recipe.embedding import embed
 from nomad_assets.recipe.models import (
     CHATML,
     TINY,
@@ -243,14 +244,64 @@ def test_a_folder_without_tokenizer(copy, tmp_path):
     )
 
 
-def test_pickled_weights_are_never_read(copy, tmp_path):
-    weights = load_file(copy / "model.safetensors")
-    (copy / "model.safetensors").unlink()
-    torch.save(weights, copy / "pytorch_model.bin")
+@pytest.mark.parametrize("beside_safetensors", [True, False])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "model.bin", "model-00001-of-00002.bin", "adapter_model.bin",
+        "weights.pt", "consolidated.00.pth", "last.ckpt", "vocab.pkl", "weights.pickle", "Weights.PT", "original/consolidated.pth",
+    ],
+)  # fmt: skip
+def test_a_folder_with_pickled_weights_is_refused(copy, tmp_path, name, beside_safetensors):
+    (copy / name).parent.mkdir(exist_ok=True)
+    (copy / name).write_bytes(b"never read")
+    if not beside_safetensors:
+        (copy / "model.safetensors").unlink()
+    expected = (
+        f"{copy}: {name} is a pickled weight file, and pickled files can run code when they are read; convert the weights to "
+        "safetensors (save_pretrained writes them) and delete the file"
+    )
+    assert problem(copy, tmp_path / "out") == expected
+    with pytest.raises(NomadError, match="is a pickled weight file"):
+        load_tokenizer(copy)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "2_Dense/pytorch_model.bin"])
+def test_an_embedder_with_pickled_weights_is_refused(tmp_path, name):
+    """Also in a module's folder, which sentence-transformers would unpickle whatever the transformer is told."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"never read")
+    with pytest.raises(NomadError, match=rf"^curation\.embedder '{tmp_path}': {name} is a pickled weight file"):
+        embed(["a"], str(tmp_path))
+
+
+def test_training_arguments_beside_a_model_are_not_weights(copy, tmp_path):
+    (copy / "training_args.bin").write_bytes(b"never read")
+    build(copy, tmp_path / "out")
+    assert not (tmp_path / "out" / "training_args.bin").exists()
+
+
+def test_weights_of_another_kind(copy, tmp_path):
+    (copy / "model.safetensors").rename(copy / "tf_model.h5")
     message = problem(copy, tmp_path / "out")
     assert message.startswith(f"{copy}: no safetensors weights (found: chat_template.jinja, config.json, ")
-    assert "pytorch_model.bin" in message
-    assert message.endswith("pickled weights are never read, convert them first")
+    assert "tf_model.h5" in message
+    assert message.endswith("nothing else is read, convert them first")
+
+
+def test_a_model_folder_appears_whole_and_without_leftovers(tiny_model, tmp_path, monkeypatch):
+    model, tokenizer = load_model(tiny_model, torch.float32), load_tokenizer(tiny_model)
+    out = tmp_path / "out"
+    monkeypatch.setattr(tokenizer, "save_pretrained", lambda folder: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save_model(model, tokenizer, out, "float32")
+    assert not out.exists()
+    monkeypatch.undo()
+    out.mkdir()
+    (out / "model-00002-of-00002.safetensors").write_bytes(b"of a run that died")
+    save_model(model, tokenizer, out, "float32")
+    assert {p.name for p in out.iterdir()} == {p.name for p in tiny_model.iterdir()}
+    assert [p.name for p in tmp_path.glob("out*")] == ["out"]
 
 
 def test_an_empty_folder(tmp_path):

@@ -241,11 +241,14 @@ def test_ties_go_to_the_log_probability_then_to_the_cheaper():
     assert by_logprob.recommended == "64/unmasked"
     assert "64/unmasked gives the right answers the highest log-probability" in by_logprob.markdown
 
-    cheap = pl.when((pl.col("arm") == "masked") & (pl.col("train_size") == 64)).then(1.0)
-    corpora = data.corpora.with_columns(synthesis_seconds=cheap.otherwise(pl.col("synthesis_seconds")))
+    cheap = pl.when((pl.col("arm") == "masked") & (pl.col("train_size") == 64)).then(1000)
+    corpora = data.corpora.with_columns(prompt_tokens=cheap.otherwise(pl.col("prompt_tokens")))
     by_cost = build_report(replace(data, corpora=corpora))
     assert by_cost.recommended == "64/masked"
-    assert "64/masked cost least (4.2 min)" in by_cost.markdown  # 108 + 1 + 12.5 + 130 = 251.5 seconds
+    responses = data.corpora.filter(arm="masked", train_size=64)["response_tokens"][0]
+    assert f"the corpus of 64/masked took fewest generated tokens ({1000 + responses:,})" in by_cost.markdown
+    slow = data.corpora.with_columns(pl.col("^.*_seconds$") * pl.lit(7.0))
+    assert build_report(replace(data, corpora=slow)).recommended == build_report(data).recommended
 
 
 def test_an_unfilled_arm_is_said_in_words():

@@ -1,8 +1,8 @@
 """Which cell to use, and why.
 
 Worked example: 64/unmasked has the best mean, 55.0%, and 16/unmasked has 54.0%, an interval of the difference that
-covers zero. The log-probability of the right answers does not tell them apart either, so the one that cost less is
-recommended.
+covers zero. The log-probability of the right answers does not tell them apart either, so the one whose corpus took fewer
+generated tokens is recommended. Times do not decide: the same artifacts must give the same answer on a busy machine.
 """
 
 from typing import NamedTuple
@@ -11,8 +11,7 @@ import numpy as np
 import polars as pl
 
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, METRIC_KEY, Findings, Side
-from nomad_assets.recipe.report.data import STEP_SECONDS
-from nomad_assets.recipe.report.wording import ahead_words, counted, duration, gap_words, listed, percent
+from nomad_assets.recipe.report.wording import ahead_words, counted, gap_words, listed, percent
 
 Group = tuple[int, str]
 """Train size and prompt loss: the replicates of one choice."""
@@ -86,8 +85,11 @@ def _break_tie(findings: Findings, best: Group, tied: list[Group]) -> tuple[Grou
         sentence += f"; by log-probability of the right answer {listed(map(_label, left))} remain"
     costs = {g: _cost(findings.data.corpora, g) for g in tied}
     if all(cost is not None for cost in costs.values()):
-        cheapest = min(tied, key=lambda g: costs[g])
-        return cheapest, f"{sentence}; {_label(cheapest)} cost least ({duration(costs[cheapest])})."
+        cheapest = min(tied, key=lambda g: (costs[g], g))
+        return (
+            cheapest,
+            f"{sentence}; the corpus of {_label(cheapest)} took fewest generated tokens ({costs[cheapest]:,.0f}).",
+        )
     return best if best in tied else tied[0], f"{sentence}; costs are not known for all of them."
 
 
@@ -117,10 +119,12 @@ def _against(findings: Findings, group: Group, other: Side) -> str:
 
 
 def _cost(corpora: pl.DataFrame, group: Group) -> float | None:
-    """Seconds of all four steps, mean over replicates; None when a step's time is not known."""
+    """Tokens that were generated for the corpus, mean over replicates; None when they are not known."""
     size, name = group
     cells = corpora.filter((pl.col("train_size") == size) & (pl.col("prompt_loss") == name))
-    total = cells.select(pl.sum_horizontal(*STEP_SECONDS, ignore_nulls=False).alias("total"))["total"]
+    total = cells.select(pl.sum_horizontal("prompt_tokens", "response_tokens", ignore_nulls=False).alias("total"))[
+        "total"
+    ]
     return None if total.is_empty() or total.null_count() else float(total.mean())
 
 
