@@ -7,6 +7,7 @@ its progress as JSON lines, which this process passes on.
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections import deque
@@ -47,9 +48,10 @@ def train_folder(
     }  # fmt: skip
     (scratch / JOB).write_text(json.dumps(job), encoding="utf-8")
     (scratch / RESULT).unlink(missing_ok=True)
+    # An address of our own: `--standalone` has the processes meet through pickles on an open port.
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(settings.processes),
-        "-m", "nomad_assets.recipe.launch", str(scratch),
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(settings.processes),
+        "--master_addr", "127.0.0.1", "--master_port", str(_free_port()), "-m", "nomad_assets.recipe.launch", str(scratch),
     ]  # fmt: skip
     last: deque[str] = deque(maxlen=LAST_LINES)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -60,6 +62,12 @@ def train_folder(
     if process.returncode != 0 or not (scratch / RESULT).is_file():
         raise NomadError(f"training on {settings.processes} processes failed:\n{''.join(last)}")
     return TrainingResult(**json.loads((scratch / RESULT).read_text(encoding="utf-8")))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _train_here(base, rows, settings, seed, scratch, out, dtype, progress) -> TrainingResult:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
 from nomad_assets.profile import Training
+from nomad_assets.recipe import checkpoints
 from nomad_assets.recipe.masking import TrainingRow
 from nomad_assets.recipe.progress import Progress, silent
 
@@ -148,16 +149,14 @@ def train(
     progress: Progress = silent,
     save: Callable[[dict[str, "torch.Tensor"]], None] | None = None,
 ) -> TrainingResult:
-    """Train `model` in place; continue from the last checkpoint in `scratch` when there is one.
+    """Train `model` in place; continue from the last whole checkpoint in `scratch` when there is one.
 
     `save` gets the whole state dict at the end, gathered from all processes, on the first of them.
     Raises NomadError when the loss stops being a number.
     """
-    from transformers.trainer_utils import get_last_checkpoint
-
     trainer, recorder = _trainer(model, rows, settings, seed, scratch, stage, progress)
-    checkpoint = get_last_checkpoint(str(scratch)) if scratch.is_dir() else None
-    trainer.train(resume_from_checkpoint=checkpoint)
+    checkpoint = checkpoints.latest(scratch)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     curve = [
         {
             "step": entry["step"],
@@ -188,10 +187,10 @@ def train(
 
 
 def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: str, progress: Progress):
-    from transformers import Trainer, TrainingArguments
+    from transformers import TrainingArguments
 
-    class PromptLossTrainer(Trainer):
-        """transformers' Trainer with the weighted loss; everything else (accelerate, FSDP, resume) is its own."""
+    class PromptLossTrainer(checkpoints.resumable_trainer()):
+        """transformers' Trainer with the weighted loss and our checkpoints; accelerate, FSDP and the loop are its own."""
 
         # compute_loss divides by the weight of the whole optimizer step already
         loss_is_scaled_for_ga = True
@@ -237,7 +236,6 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="no",
-        save_total_limit=1,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -292,8 +290,10 @@ def _recorder(stage: str, progress: Progress, checkpoint_minutes: float, tokens_
             self.started_at, self.begun, self.saved = state.global_step, time.monotonic(), time.monotonic()
 
         def on_step_end(self, args, state, control, **_):
-            last = state.global_step >= state.max_steps
-            if not last and time.monotonic() - self.saved >= 60 * checkpoint_minutes:
+            if state.global_step >= state.max_steps:
+                return control
+            due = time.monotonic() - self.saved >= 60 * checkpoint_minutes
+            if checkpoints.first_process_says(due, args.device):
                 control.should_save, self.saved = True, time.monotonic()
             return control
 
