@@ -37,12 +37,23 @@ class SeedExamples(Table):
     source_id: str = pa.Field(nullable=True, description="the id the source gave, if any")
 
 
+class SeedSubset(Table):
+    """The head of the pool. Where a row stood in its source is known to the pool alone: a row that moves in its file
+    changes no subset."""
+
+    id: str = pa.Field(unique=True, str_length={"min_value": 16, "max_value": 16}, description="id of the seed row")
+    position: int = pa.Field(ge=0, unique=True, description="place in the pool")
+    prompt: str = pa.Field(str_length={"min_value": 1})
+    response: str = pa.Field(str_length={"min_value": 1})
+    source: str = pa.Field(description="file or hub name the row was read from")
+
+
 class LeftOut(Table):
     """Source rows that are not in the pool."""
 
     source: str
     row: int = pa.Field(ge=1)
-    reason: str = pa.Field(isin=["not_single_turn", "repeat", "benchmark_question"])
+    reason: str = pa.Field(isin=["not_single_turn", "repeat", "benchmark_question", "withdrawn"])
     evidence: str
 
 
@@ -71,11 +82,17 @@ class TrainingCurve(Table):
     grad_norm: float = pa.Field(ge=0, lt=float("inf"))
 
 
-class TooLong(Table):
-    """Rows left out of training because they exceed max_length."""
+class TrainingRows(Table):
+    """What a model was trained on, row by row."""
 
-    id: str
+    id: str = pa.Field(unique=True, description="seed row or synthetic row")
     tokens: int = pa.Field(ge=1)
+    supervised_tokens: int = pa.Field(ge=0, description="tokens with loss; 0 for a row not used")
+    used: bool = pa.Field(description="false: longer than max_length, left out")
+
+    @pa.dataframe_check
+    def every_used_row_has_a_supervised_token(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.col("used") == (pl.col("supervised_tokens") > 0))
 
 
 class SyntheticCorpus(Table):
@@ -188,6 +205,29 @@ class Scores(Table):
         return data.lazyframe.select(
             (pl.col("low") <= pl.col("mean") + 1e-9) & (pl.col("mean") <= pl.col("high") + 1e-9)
         )
+
+
+def columns(schema: type[Table]) -> list[str]:
+    return list(schema.to_schema().columns)
+
+
+# The stored tables of each asset, by path; a pattern stands for any number of files.
+STORED: dict[str, dict[str, type[Table]]] = {
+    "seed_examples": {"seeds.parquet": SeedExamples, "left_out.parquet": LeftOut},
+    "benchmark_questions": {"questions/*.parquet": BenchmarkQuestions},
+    "seed_subset": {"seeds.parquet": SeedSubset},
+    **{
+        name: {"curve.parquet": TrainingCurve, "rows.parquet": TrainingRows}
+        for name in ("teacher_model", "student_model", "control_model")
+    },
+    "synthetic_corpus": {"corpus.parquet": SyntheticCorpus},
+    "curated_corpus": {"curated.parquet": CuratedCorpus},
+    "corpus_profile": {"metrics.parquet": ProfileMetrics, "novelty_curve.parquet": NoveltyCurve},
+    **{
+        name: {"results.parquet": QuestionResults, "responses.parquet": Responses, "scores.parquet": Scores}
+        for name in ("student_scores", "control_scores", "base_scores")
+    },
+}
 
 
 def validate(table: pl.DataFrame, schema: type[Table], place: str) -> pl.DataFrame:

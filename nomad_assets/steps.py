@@ -3,11 +3,13 @@
 The assets, the jobs, the command line and the reuse of finished work all read this table.
 """
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile, Training
 from nomad_assets.storage import Artifact, Store, digest, source_digest
@@ -34,6 +36,10 @@ class Step:
     code_version: str = "1"
     optional_parents: bool = False
     """Whether the step can run while some of its parents' partitions are missing."""
+    reads: dict[str, Callable[[Artifact, Cell], str]] = field(default_factory=dict)
+    """Digest of what the step reads of a parent, where that is less than all of it."""
+    reads_seeds: Callable[[Profile], bool] = lambda profile: False
+    """Whether the step reads the seed sources themselves, and so must leave withdrawn rows out."""
 
 
 def _training(training: Training) -> dict:
@@ -143,33 +149,58 @@ def _seed_only(profile: Profile, grid: Grid, cell: Cell) -> dict:
     return {"seed": profile.seed}
 
 
+@functools.lru_cache(maxsize=4096)
+def _rows_digest(table: Path, columns: tuple[str, ...], rows: int | None = None) -> str:
+    """Digest of some columns of the first rows of a published table; versions never change, so it is kept."""
+    import polars as pl
+
+    return digest(pl.read_parquet(table, columns=list(columns), n_rows=rows).rows())
+
+
+def _head_of_the_pool(pool: Artifact, cell: Cell) -> str:
+    """A row that is added, withdrawn or changed behind the head leaves a subset as it is."""
+    columns = ("id", "position", "prompt", "response", "source")
+    return _rows_digest(pool / "seeds.parquet", columns, cell.train_size)
+
+
+def _prompts_of_the_pool(pool: Artifact, cell: Cell) -> str:
+    return _rows_digest(pool / "seeds.parquet", ("id", "prompt"))
+
+
 def _nothing(profile: Profile, grid: Grid, cell: Cell) -> dict:
     return {}
 
 
 def _report(profile: Profile, grid: Grid, cell: Cell) -> dict:
-    return {"profile": profile.model_dump(mode="json", exclude={"teacher": NOT_IN_DIGEST, "student": NOT_IN_DIGEST})}
+    unread: dict = {"teacher": NOT_IN_DIGEST, "student": NOT_IN_DIGEST, "checks": True, "openlineage": True}
+    return {"profile": profile.model_dump(mode="json", exclude=unread)}
 
 
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
-        Step("seed_examples", "none", (), _seed_examples, "inputs", ("polars", "pandera")),
+        Step("seed_examples", "none", (), _seed_examples, "inputs", ("polars", "pandera"), code_version="2", reads_seeds=lambda _: True),
         Step("benchmark_questions", "none", (), _questions, "inputs", ("polars", "pandera")),
-        Step("base_model", "none", (), _base_model, "inputs", ("huggingface", "pytorch")),
-        Step("seed_subset", "size", ("seed_examples",), _nothing, "inputs", ("polars", "pandera")),
-        Step("teacher_model", "cell", ("seed_subset", "base_model"), _teacher, "teachers", ("huggingface", "pytorch"), True),
+        Step(
+            "base_model", "none", (), _base_model, "inputs", ("huggingface", "pytorch"),
+            reads_seeds=lambda profile: profile.base_model.source == "tiny-random",
+        ),
+        Step(
+            "seed_subset", "size", ("seed_examples",), _nothing, "inputs", ("polars", "pandera"), code_version="2",
+            reads={"seed_examples": _head_of_the_pool},
+        ),
+        Step("teacher_model", "cell", ("seed_subset", "base_model"), _teacher, "teachers", ("huggingface", "pytorch"), True, code_version="2"),
         Step("synthetic_corpus", "cell", ("teacher_model",), _corpus, "corpora", ("pytorch", "polars"), True),
         Step(
             "curated_corpus", "cell", ("synthetic_corpus", "seed_subset", "seed_examples", "benchmark_questions"), _curation,
-            "corpora", ("polars", "pandera"),
+            "corpora", ("polars", "pandera"), code_version="2", reads={"seed_examples": _prompts_of_the_pool},
         ),
         Step("corpus_profile", "cell", ("curated_corpus",), _seed_only, "corpora", ("polars",)),
-        Step("student_model", "cell", ("curated_corpus", "seed_subset", "base_model"), _student, "students", ("huggingface", "pytorch"), True),
-        Step("student_scores", "cell", ("student_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True),
-        Step("control_model", "size", ("seed_subset", "base_model"), _student, "students", ("huggingface", "pytorch"), True),
-        Step("control_scores", "size", ("control_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True),
-        Step("base_scores", "none", ("base_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True),
+        Step("student_model", "cell", ("curated_corpus", "seed_subset", "base_model"), _student, "students", ("huggingface", "pytorch"), True, code_version="2"),
+        Step("student_scores", "cell", ("student_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True, code_version="2"),
+        Step("control_model", "size", ("seed_subset", "base_model"), _student, "students", ("huggingface", "pytorch"), True, code_version="2"),
+        Step("control_scores", "size", ("control_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True, code_version="2"),
+        Step("base_scores", "none", ("base_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True, code_version="2"),
         Step(
             "recipe_report", "none", ("student_scores", "control_scores", "base_scores", "corpus_profile", "curated_corpus"),
             _report, "report", ("markdown", "html"), optional_parents=True,
@@ -193,16 +224,44 @@ def find_parents(step: Step, cell: Cell, grid: Grid, store: Store) -> dict[tuple
     found = {}
     for name, place in parent_places(step, cell, grid):
         artifact = store.current(name, place) if step.optional_parents else store.require(name, place)
-        if artifact is not None:
-            found[name, place] = artifact
+        if artifact is None or (step.optional_parents and is_withdrawn(artifact, store)):
+            continue
+        found[name, place] = artifact
     return found
 
 
-def input_digest(step: Step, settings: dict, parents: dict[tuple[str, Cell], Artifact]) -> str:
-    """What decides whether there is work: code version, settings, and the content of the parents."""
-    contents = {
-        f"{name}/{place.label}": artifact.manifest.content_digest for (name, place), artifact in parents.items()
-    }
+def refuse_withdrawn(parents: dict[tuple[str, Cell], Artifact], store: Store) -> None:
+    """Raises NomadError when a parent was made with a withdrawn seed row: nothing more is made of it."""
+    for artifact in parents.values():
+        if is_withdrawn(artifact, store):
+            raise NomadError(
+                f"its parent {artifact.manifest.artifact_id} was made with a withdrawn seed row; make that one again first"
+            )
+
+
+def settings_of(step: Step, profile: Profile, grid: Grid, cell: Cell, store: Store) -> dict:
+    """The settings that an artifact's content depends on, with the seed rows that were withdrawn where it reads seeds."""
+    settings = step.settings(profile, grid, cell)
+    withdrawn = withdrawn_rows(store) if step.reads_seeds(profile) else {}
+    return {**settings, "withdrawn": sorted(withdrawn)} if withdrawn else settings
+
+
+def withdrawn_rows(store: Store) -> dict[str, dict]:
+    """All seed rows that were withdrawn: id -> source and content key, as `seeds.build_pool` takes them."""
+    return {row: facts for withdrawal in store.withdrawals() for row, facts in withdrawal["rows"].items()}
+
+
+def is_withdrawn(artifact: Artifact, store: Store) -> bool:
+    """Whether a withdrawn seed row reached this artifact."""
+    return any(artifact.manifest.artifact_id in withdrawal["artifacts"] for withdrawal in store.withdrawals())
+
+
+def input_digest(step: Step, cell: Cell, settings: dict, parents: dict[tuple[str, Cell], Artifact]) -> str:
+    """What decides whether there is work: code version, settings, and what is read of the parents."""
+    contents = {}
+    for (name, place), artifact in parents.items():
+        read = step.reads.get(name)
+        contents[f"{name}/{place.label}"] = read(artifact, cell) if read else artifact.manifest.content_digest
     return digest({"asset": step.name, "code_version": step.code_version, "settings": settings, "parents": contents})
 
 
@@ -213,4 +272,5 @@ def is_current(step: Step, cell: Cell, profile: Profile, grid: Grid, store: Stor
     if artifact is None or (not step.optional_parents and any(store.current(*place) is None for place in places)):
         return False
     parents = find_parents(step, cell, grid, store)
-    return artifact.manifest.input_digest == input_digest(step, step.settings(profile, grid, cell), parents)
+    wanted = input_digest(step, cell, settings_of(step, profile, grid, cell, store), parents)
+    return artifact.manifest.input_digest == wanted and not is_withdrawn(artifact, store)

@@ -1,15 +1,32 @@
 """Models that many tests read, built once per session, and an environment that no test can leak into."""
 
 import os
+import time
 from pathlib import Path
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
+# Several processes train at once in some tests: threads that spin while they wait would take each other's cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 
+from nomad_assets.profile import Profile, load_profile
 from nomad_assets.recipe.models import SMOLLM2, TINY, build_base_model, quiet
+from nomad_assets.storage import Store
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--heavy", action="store_true", help="also run the tests marked heavy: hours on two cores")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--heavy"):
+        for item in items:
+            if item.get_closest_marker("heavy"):
+                item.add_marker(pytest.mark.skip(reason="heavy; run with --heavy"))
+
 
 TOKENIZER_CORPUS = [
     "What is the capital of France?\nParis",
@@ -42,3 +59,35 @@ def smollm2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "smollm2"
     build_base_model(SMOLLM2, out, chat_template="chatml", dtype="bfloat16", corpus=[], seed=0)
     return out
+
+
+@pytest.fixture
+def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An instance of its own, configured as the project's, in a working directory of its own."""
+    return enter_home(tmp_path, monkeypatch)
+
+
+def enter_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from nomad_assets_tests.test_graph import ROOT
+
+    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("NOMAD_HOME", str(home / "lake"))
+    monkeypatch.chdir(home)
+    return home
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Profile, Store, list[str], float]:
+    """One whole smoke run, read by many tests: (profile, store, what was said, seconds)."""
+    from nomad_assets_tests.test_graph import run, write_profile
+
+    with pytest.MonkeyPatch.context() as patch:
+        path = write_profile(enter_home(tmp_path_factory.mktemp("whole"), patch))
+        begun = time.monotonic()
+        failures, said = run(path)
+        seconds = time.monotonic() - begun
+        assert failures == []
+        profile = load_profile(str(path))
+        store = Store.of(profile)
+    return profile, store, said, seconds

@@ -29,7 +29,8 @@ QUESTIONS = pl.DataFrame(
     }
 )
 CURVE = pl.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "learning_rate": [0.1, 0.0], "grad_norm": [1.0, 0.5]})
-TOO_LONG = pl.DataFrame({"id": ["a"], "tokens": [9000]})
+SUBSET = SEEDS.drop("source_row", "source_id")
+ROWS = pl.DataFrame({"id": ["a", "b"], "tokens": [9, 9000], "supervised_tokens": [4, 0], "used": [True, False]})
 CORPUS = pl.DataFrame(
     [
         ["c/000000-0", 0, 0, "completed", "completed", "p", "r", "r", 1.0, True, 2, 2, 5, 6],
@@ -54,7 +55,8 @@ RESPONSES = pl.DataFrame({name: ["x"] for name in ("benchmark", "question_id", "
 SCORES = pl.DataFrame({"benchmark": ["b"], "metric": ["f1"], "n": [3], "mean": [0.5], "low": [0.5], "high": [0.9]})
 
 RIGHT = {
-    "SeedExamples": SEEDS, "LeftOut": LEFT_OUT, "BenchmarkQuestions": QUESTIONS, "TrainingCurve": CURVE, "TooLong": TOO_LONG,
+    "SeedExamples": SEEDS, "LeftOut": LEFT_OUT, "BenchmarkQuestions": QUESTIONS, "TrainingCurve": CURVE,
+    "SeedSubset": SUBSET, "TrainingRows": ROWS,
     "SyntheticCorpus": CORPUS, "CuratedCorpus": CURATED, "NoveltyCurve": NOVELTY, "ProfileMetrics": METRICS,
     "QuestionResults": RESULTS, "Responses": RESPONSES, "Scores": SCORES,
 }  # fmt: skip
@@ -159,7 +161,11 @@ def first(table: pl.DataFrame, column: str, value: object) -> pl.DataFrame:
         ("TrainingCurve", "learning_rate", -0.1, "greater_than_or_equal_to(0)"),
         ("TrainingCurve", "grad_norm", float("nan"), "not_nullable"),
         ("TrainingCurve", "grad_norm", float("inf"), "less_than(inf)"),
-        ("TooLong", "tokens", 0, "greater_than_or_equal_to(1)"),
+        ("SeedSubset", "id", "fedcba9876543210", "unique"),
+        ("SeedSubset", "prompt", "", "str_length"),
+        ("TrainingRows", "tokens", 0, "greater_than_or_equal_to(1)"),
+        ("TrainingRows", "supervised_tokens", -1, "greater_than_or_equal_to(0)"),
+        ("TrainingRows", "supervised_tokens", 0, "every_used_row_has_a_supervised_token"),
         ("SyntheticCorpus", "id", "c/000001-0", "unique"),
         ("SyntheticCorpus", "attempt", -1, "greater_than_or_equal_to(0)"),
         ("SyntheticCorpus", "response_index", -1, "greater_than_or_equal_to(0)"),
@@ -222,8 +228,10 @@ def test_a_breach_of_several_rules_names_each_with_its_count():
 
 
 def test_many_breaches_are_counted_in_full_and_shown_in_part():
-    table = pl.DataFrame({"id": [str(n) for n in range(500)], "tokens": [0] * 500})
-    error = breach(table, "TooLong")
+    table = pl.DataFrame(
+        {"id": [str(n) for n in range(500)], "tokens": [0] * 500, "supervised_tokens": [1] * 500, "used": [True] * 500}
+    )
+    error = breach(table, "TrainingRows")
     assert error.counts == {"greater_than_or_equal_to(1)": 500}
     assert len(error.cases) == 20
     assert error.cases[0]["failure_case"] == "0"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from nomad_assets.assets.project import Project
@@ -16,7 +17,7 @@ from nomad_assets.definitions import build_definitions
 from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import load_profile
-from nomad_assets.steps import STEPS, find_parents, input_digest, is_current, parent_places
+from nomad_assets.steps import STEPS, find_parents, input_digest, is_current, parent_places, settings_of
 from nomad_assets.storage import Artifact, Store
 
 NONE, SIZES, CELLS = [], ["8", "16"], ["masked|8", "masked|16", "unmasked|8", "unmasked|16"]
@@ -47,6 +48,30 @@ GRAPH = {
         None,
     ),
 }
+# An asset that is no artifact of the store, so not a step.
+LINEAGE = {"lineage_db": (set(GRAPH), NONE, "lineage", None)}
+CONTRACT, FILES = "stored_tables_keep_their_contract", "stored_files_match_their_manifest"
+MODEL_CHECKS = {CONTRACT, FILES, "every_row_has_a_supervised_token"}
+SCORE_CHECKS = {CONTRACT, FILES, "every_question_is_scored_once"}
+CHECKS = {
+    "seed_examples": {CONTRACT, FILES},
+    "benchmark_questions": {CONTRACT, FILES},
+    "base_model": {FILES},
+    "seed_subset": {CONTRACT, FILES, "subset_has_its_size_and_nests"},
+    "teacher_model": {*MODEL_CHECKS, "teacher_loss_fell"},
+    "synthetic_corpus": {CONTRACT, FILES, "teacher_ends_its_prompts"},
+    "curated_corpus": {
+        CONTRACT, FILES, "no_kept_row_holds_a_benchmark_question", "few_rows_copy_seeds", "corpus_is_filled_to_its_target",
+    },
+    "corpus_profile": {CONTRACT, FILES},
+    "student_model": MODEL_CHECKS,
+    "control_model": MODEL_CHECKS,
+    "student_scores": {*SCORE_CHECKS, "student_is_not_worse_than_the_base_model"},
+    "control_scores": SCORE_CHECKS,
+    "base_scores": SCORE_CHECKS,
+    "recipe_report": {FILES},
+    "lineage_db": {"every_parent_is_known"},
+}  # fmt: skip
 JOBS = {
     "inputs": ({"seed_examples", "benchmark_questions", "base_model", "base_scores"}, NONE),
     "controls": ({"seed_subset", "control_model", "control_scores"}, SIZES),
@@ -54,7 +79,7 @@ JOBS = {
         {"teacher_model", "synthetic_corpus", "curated_corpus", "corpus_profile", "student_model", "student_scores"},
         CELLS,
     ),
-    "report": ({"recipe_report"}, NONE),
+    "report": ({"recipe_report", "lineage_db"}, NONE),
     "evaluation": ({"student_scores"}, CELLS),
 }
 
@@ -80,8 +105,20 @@ def test_the_graph(definitions):
         for key in graph.get_all_asset_keys()
     }
     assert found == {
-        name: (parents, set(members), group, {pool}) for name, (parents, members, group, pool) in GRAPH.items()
+        name: (parents, set(members), group, {pool})
+        for name, (parents, members, group, pool) in (GRAPH | LINEAGE).items()
     }
+
+
+def test_the_checks_and_their_partitions(definitions):
+    graph = definitions.resolve_asset_graph()
+    found: dict[str, set[str]] = {}
+    for key in graph.asset_check_keys:
+        name = key.asset_key.to_user_string()
+        found.setdefault(name, set()).add(key.name)
+        assert keys(graph.get(key).partitions_def) == keys(graph.get(key.asset_key).partitions_def), key
+        assert graph.get(key).description, key
+    assert found == CHECKS
 
 
 def test_the_dimensions_of_the_grid(definitions):
@@ -94,19 +131,22 @@ def test_the_dimensions_of_the_grid(definitions):
 
 def test_every_asset_has_a_description_and_a_code_version(definitions):
     graph = definitions.resolve_asset_graph()
-    for name in GRAPH:
+    for name in GRAPH | LINEAGE:
         node = graph.get(dg.AssetKey(name))
-        assert node.code_version == STEPS[name].code_version
+        if name in GRAPH:
+            assert node.code_version == STEPS[name].code_version
         first, _, rest = node.description.partition("\n")
         assert first.strip().endswith((".", ":")) or rest, name
 
 
 def test_the_jobs(definitions):
-    assert {job.name for job in definitions.jobs} == set(JOBS)
+    assert {job.name for job in definitions.jobs} == {*JOBS, "checks"}
     for name, (assets, members) in JOBS.items():
         job = definitions.resolve_job_def(name)
         selected = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
         assert (selected, keys(job.partitions_def)) == (assets, set(members)), name
+        checked = {key.asset_key.to_user_string() for key in job.asset_layer.asset_graph.asset_check_keys}
+        assert checked & assets == assets, "a run of a job records the checks of what it made"
 
 
 def test_definitions_are_loadable(definitions):
@@ -204,7 +244,7 @@ class Workspace:
         grid = Grid(profile)
         cells = {"none": Cell(), "size": Cell(8), "cell": Cell(8, "unmasked")}
         return {
-            name: input_digest(step, step.settings(profile, grid, cells[step.partitions]), {})
+            name: input_digest(step, cells[step.partitions], step.settings(profile, grid, cells[step.partitions]), {})
             for name, step in STEPS.items()
         }
 
@@ -317,14 +357,21 @@ def test_arms_and_replicates_differ(workspace):
     for name in ("teacher_model", "synthetic_corpus"):
         step = STEPS[name]
         digests = {
-            input_digest(step, step.settings(profile, grid, cell), {}) for cell in (Cell(8, arm) for arm in grid.arms)
+            input_digest(step, cell, step.settings(profile, grid, cell), {})
+            for cell in (Cell(8, arm) for arm in grid.arms)
         }
         assert len(digests) == 4, name
 
 
-def publish(store: Store, name: str, cell: Cell, content: bytes, input_digest: str = "d" * 64) -> Artifact:
+def publish(
+    store: Store, name: str, cell: Cell, content: bytes | Callable[[Path], object], input_digest: str = "d" * 64
+) -> Artifact:
+    """Publish one file of these bytes, or the table seeds.parquet."""
     with store.staging(name, cell, input_digest) as stage:
-        (stage / "file").write_bytes(content)
+        if callable(content):
+            content(stage / "seeds.parquet")
+        else:
+            (stage / "file").write_bytes(content)
         return store.publish(
             stage,
             name,
@@ -346,13 +393,13 @@ def test_code_version_and_the_content_of_parents_count(tmp_path):
     same = publish(store, "curated_corpus", cell, b"1", "e" * 64)
     other = publish(store, "curated_corpus", cell, b"2")
     settings = {"seed": 0}
-    base = input_digest(step, settings, {("curated_corpus", cell): first})
-    assert input_digest(step, settings, {("curated_corpus", cell): same}) == base, "equal content, other run"
-    assert input_digest(step, settings, {("curated_corpus", cell): other}) != base
-    assert input_digest(step, settings, {}) != base
-    assert input_digest(step, settings, {("curated_corpus", Cell(16, "masked")): first}) != base
-    assert input_digest(replace(step, code_version="2"), settings, {("curated_corpus", cell): first}) != base
-    assert input_digest(step, {"seed": 1}, {("curated_corpus", cell): first}) != base
+    base = input_digest(step, cell, settings, {("curated_corpus", cell): first})
+    assert input_digest(step, cell, settings, {("curated_corpus", cell): same}) == base, "equal content, other run"
+    assert input_digest(step, cell, settings, {("curated_corpus", cell): other}) != base
+    assert input_digest(step, cell, settings, {}) != base
+    assert input_digest(step, cell, settings, {("curated_corpus", Cell(16, "masked")): first}) != base
+    assert input_digest(replace(step, code_version="2"), cell, settings, {("curated_corpus", cell): first}) != base
+    assert input_digest(step, cell, {"seed": 1}, {("curated_corpus", cell): first}) != base
 
 
 def test_a_missing_parent_is_named(tmp_path):
@@ -369,29 +416,59 @@ def test_is_current(workspace):
         profile = workspace.profile
         return is_current(STEPS[name], cell, profile, Grid(profile), store)
 
-    def publish_now(name: str, cell: Cell, content: bytes) -> None:
+    def publish_now(name: str, cell: Cell, table: pl.DataFrame) -> None:
         profile = workspace.profile
         step, grid = STEPS[name], Grid(profile)
         parents = find_parents(step, cell, grid, store)
-        publish(store, name, cell, content, input_digest(step, step.settings(profile, grid, cell), parents))
+        digest = input_digest(step, cell, settings_of(step, profile, grid, cell, store), parents)
+        publish(store, name, cell, table.write_parquet, digest)
 
+    def pool(*prompts: str, moved: int = 0) -> pl.DataFrame:
+        rows = [(prompt, n, prompt, "r", "s", n + moved) for n, prompt in enumerate(prompts)]
+        return pl.DataFrame(rows, schema=["id", "position", "prompt", "response", "source", "source_row"], orient="row")
+
+    eight = [f"p{n}" for n in range(8)]
     assert not current("seed_examples", Cell())
-    publish_now("seed_examples", Cell(), b"pool")
+    publish_now("seed_examples", Cell(), pool(*eight, "p8"))
     assert current("seed_examples", Cell())
     assert not current("seed_subset", Cell(8))
-    publish_now("seed_subset", Cell(8), b"subset")
+    publish_now("seed_subset", Cell(8), pool(*eight))
     assert current("seed_subset", Cell(8))
     workspace.put("seeds.sources", [{"path": "seeds.jsonl", "limit": 1}])
     assert not current("seed_examples", Cell())
-    publish_now("seed_examples", Cell(), b"pool")
-    assert current("seed_subset", Cell(8)), "the pool was made again, with equal content"
-    publish_now("seed_examples", Cell(), b"another pool")
+    publish_now("seed_examples", Cell(), pool(*eight, "p8", moved=1))
+    assert current("seed_subset", Cell(8)), "rows that stand elsewhere in their source are the same rows"
+    publish_now("seed_examples", Cell(), pool(*eight, "other"))
+    assert current("seed_subset", Cell(8)), "what lies behind its head is not the subset's"
+    publish_now("seed_examples", Cell(), pool("other", *eight))
     assert not current("seed_subset", Cell(8))
+
+
+def test_a_withdrawn_row_makes_what_reads_the_seeds_and_what_it_reached_out_of_date(workspace):
+    store, profile = Store(workspace.folder / "store"), workspace.profile
+    grid, step, subset = Grid(profile), STEPS["seed_examples"], STEPS["seed_subset"]
+    before = settings_of(step, profile, grid, Cell(), store)
+    assert "withdrawn" not in before
+    table = pl.DataFrame({"id": ["a"], "position": [0], "prompt": ["p"], "response": ["r"], "source": ["s"]})
+    publish(store, "seed_examples", Cell(), table.write_parquet, input_digest(step, Cell(), before, {}))
+    parents = find_parents(subset, Cell(8), grid, store)
+    made = publish(store, "seed_subset", Cell(8), table.write_parquet, input_digest(subset, Cell(8), {}, parents))
+    assert is_current(step, Cell(), profile, grid, store) and is_current(subset, Cell(8), profile, grid, store)
+    store.withdraw(
+        {"time": 2.0, "reason": "", "rows": {"b": {"source": "s", "key": ""}}, "artifacts": [made.manifest.artifact_id]}
+    )
+    store.withdraw({"time": 1.0, "reason": "", "rows": {"a": {"source": "s", "key": ""}}, "artifacts": []})
+    assert settings_of(step, profile, grid, Cell(), store) == {**before, "withdrawn": ["a", "b"]}
+    assert "withdrawn" in settings_of(STEPS["base_model"], profile, grid, Cell(), store), (
+        "its tokenizer reads the seeds"
+    )
+    assert settings_of(subset, profile, grid, Cell(8), store) == {}
+    assert not is_current(step, Cell(), profile, grid, store) and not is_current(subset, Cell(8), profile, grid, store)
 
 
 # Loading the code location.
 
-HEAVY = ("torch", "transformers", "matplotlib", "sentence_transformers", "lm_eval", "vllm", "datasets")
+HEAVY = ("torch", "transformers", "matplotlib", "sentence_transformers", "lm_eval", "vllm", "datasets", "duckdb")
 LOAD = """
 import sys, time
 start = time.perf_counter()
@@ -406,7 +483,7 @@ def test_the_code_location_loads_fast_and_imports_nothing_heavy():
     for _ in range(3):
         run = subprocess.run([sys.executable, "-c", LOAD, *HEAVY], capture_output=True, text=True, check=True)
         taken, assets, *imported = run.stdout.split()
-        assert (int(assets), imported) == (len(GRAPH), [])
+        assert (int(assets), imported) == (len(GRAPH | LINEAGE), [])
         seconds.append(float(taken))
         if seconds[-1] < 4:
             break

@@ -317,7 +317,7 @@ def small_disk(store: Store) -> Iterator[Path]:
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("a small file system can be mounted by root alone")
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(store.root)], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(store.root)], capture_output=True, text=True
     )
     if mounted.returncode != 0:
         pytest.skip(f"no small file system could be mounted here: {mounted.stderr.strip()}")

@@ -24,9 +24,9 @@ def _seed_examples(project: Project) -> dg.AssetsDefinition:
 
         Wrong if it holds a benchmark question, two equal rows, or a row without a response.
         """
-        sources = [_read(work.profile, source) for source in work.profile.seeds.sources]
+        sources = [_read(work.profile, source, work.withdrawn) for source in work.profile.seeds.sources]
         questions = question_triples(_question_tables(work.profile))
-        pool, left_out = seeds.build_pool(sources, questions, work.seed)
+        pool, left_out = seeds.build_pool(sources, questions, work.seed, work.withdrawn)
         work.write(pool, "seeds.parquet", schemas.SeedExamples)
         work.write(left_out, "left_out.parquet", schemas.LeftOut)
         reasons = dict(left_out.group_by("reason").len().iter_rows())
@@ -80,7 +80,9 @@ def _base_model(project: Project) -> dg.AssetsDefinition:
             template = work.profile.resolve(template)
         corpus: list[str] = []
         if source == models.TINY:
-            rows = [row for entry in work.profile.seeds.sources for row in _read(work.profile, entry).rows]
+            read = [_read(work.profile, entry, work.withdrawn) for entry in work.profile.seeds.sources]
+            rows = [row for entry in read for row in entry.rows]
+            rows = [row for row in rows if row.id not in work.withdrawn]
             corpus = [f"{row.prompt}\n{row.response}" for row in rows[:TOKENIZER_CORPUS_ROWS]]
         facts = models.build_base_model(
             source, work.stage / "model", chat_template=template, dtype=settings.dtype, corpus=corpus, seed=work.seed
@@ -97,15 +99,16 @@ def _seed_subset(project: Project) -> dg.AssetsDefinition:
 
         Wrong if it has another number of rows than its partition says.
         """
-        subset = seeds.take_subset(work.read("seed_examples", "seeds.parquet"), work.cell.train_size)
-        work.write(subset, "seeds.parquet", schemas.SeedExamples)
+        pool = work.read("seed_examples", "seeds.parquet")
+        subset = seeds.take_subset(pool, work.cell.train_size).select(schemas.columns(schemas.SeedSubset))
+        work.write(subset, "seeds.parquet", schemas.SeedSubset)
         return Outcome(rows=subset.height, metadata={"preview": preview(subset.select("prompt", "response", "source"))})
 
     return seed_subset
 
 
-def _read(profile: Profile, source: Source) -> Rows:
-    return read_source(profile.resolve(source.path), source.where, source.limit)
+def _read(profile: Profile, source: Source, withdrawn: dict[str, dict] | None = None) -> Rows:
+    return read_source(profile.resolve(source.path), source.where, source.limit, withdrawn)
 
 
 def _question_tables(profile: Profile) -> dict[str, pl.DataFrame]:

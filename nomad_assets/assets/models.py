@@ -87,7 +87,10 @@ def train_model(
     )
     curve = pl.DataFrame(result.curve, schema={"step": int, "loss": float, "learning_rate": float, "grad_norm": float})
     work.write(curve, "curve.parquet", schemas.TrainingCurve)
-    work.write(pl.DataFrame(too_long, schema={"id": str, "tokens": int}), "too_long.parquet", schemas.TooLong)
+    used = [(row.id, len(row.input_ids), row.supervised, True) for row in rows]
+    unused = [(row["id"], row["tokens"], 0, False) for row in too_long]
+    columns = {"id": str, "tokens": int, "supervised_tokens": int, "used": bool}
+    work.write(pl.DataFrame(used + unused, schema=columns, orient="row"), "rows.parquet", schemas.TrainingRows)
     losses = curve["loss"].to_list()
     return Outcome(
         rows=len(rows),

@@ -1,44 +1,41 @@
 """How an asset runs: reuse, staging, validation before publishing, the manifest, and what Dagster is told."""
 
 import errno
-import importlib.metadata
 import inspect
 import os
-import platform
-import re
 import shutil
-import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
+from nomad_assets.assets.machine import host, peak_memory, reset_peak_memory, versions
+from nomad_assets.columns import column_metadata
 from nomad_assets.errors import NomadError
+from nomad_assets.lineage.sync import sync_if_free
+from nomad_assets.openlineage import Attempt, emitter
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
 from nomad_assets.recipe.progress import Progress, silent
 from nomad_assets.recipe.seeding import derive_seed
 from nomad_assets.schemas import Table, validate
-from nomad_assets.steps import STEPS, Step, find_parents, input_digest
+from nomad_assets.steps import (
+    STEPS,
+    Step,
+    find_parents,
+    input_digest,
+    is_withdrawn,
+    refuse_withdrawn,
+    settings_of,
+    withdrawn_rows,
+)
 from nomad_assets.storage import SCRATCH, Artifact, Store
 
 OBSERVE_EVERY_SECONDS = 15.0
-LIBRARIES = (
-    "accelerate",
-    "dagster",
-    "datasketch",
-    "duckdb",
-    "lm_eval",
-    "pandera",
-    "polars",
-    "sentence-transformers",
-    "torch",
-    "transformers",
-    "vllm",
-)
 
 
 class StepConfig(dg.Config):
@@ -72,6 +69,8 @@ class Work:
     parents: dict[tuple[str, Cell], Artifact]
     name: str
     warn: Callable[[str], None]
+    withdrawn: dict[str, dict] = field(default_factory=dict)
+    """Seed rows that must not be used any more: id -> source and content key."""
 
     @property
     def scratch(self) -> Path:
@@ -102,6 +101,7 @@ class Project:
         self.profile, self.grid = profile, Grid(profile)
         self.store = store or Store.of(profile)
         self.listener = listener
+        self.emitter = emitter(profile)
 
     def asset(self, body: Callable[[Work], Outcome]) -> dg.AssetsDefinition:
         """Decorator: the asset of the step that has the body's name; its docstring is the description in the UI."""
@@ -127,69 +127,107 @@ class Project:
     ) -> dg.MaterializeResult:
         cell = self.grid.cell_of(context.partition_key if context.has_partition_key else None)
         place = f"{step.name} [{cell.label}]"
+        stage = None
         try:
-            settings = step.settings(self.profile, self.grid, cell)
-            parents = find_parents(step, cell, self.grid, self.store)
-            digest = input_digest(step, settings, parents)
-            with self.store.staging(step.name, cell, digest) as stage:
-                current = self.store.current(step.name, cell)
-                if current is not None and current.manifest.input_digest == digest and not force:
-                    shutil.rmtree(stage)
-                    context.log.info(f"{place}: nothing changed, reusing {current.manifest.artifact_id}")
-                    return _result(current, reused=True, metadata={})
-                record = {
-                    "input_digest": digest,
-                    "settings": settings,
-                    "code_version": step.code_version,
-                    "run_id": context.run.run_id,
-                }
-                return self._make(context, step, cell, stage, body, parents, record)
+            while True:
+                withdrawn = withdrawn_rows(self.store)
+                settings = settings_of(step, self.profile, self.grid, cell, self.store)
+                parents = find_parents(step, cell, self.grid, self.store)
+                refuse_withdrawn(parents, self.store)
+                digest = input_digest(step, cell, settings, parents)
+                with self.store.reading(parents.values()), self.store.staging(step.name, cell, digest) as stage:
+                    now = find_parents(step, cell, self.grid, self.store), withdrawn_rows(self.store)
+                    if now != (parents, withdrawn):
+                        continue  # while this step waited for its place, what it reads was made again
+                    current = self.store.current(step.name, cell)
+                    if current is not None and not force and self._serves(current, digest):
+                        shutil.rmtree(stage)
+                        context.log.info(f"{place}: nothing changed, reusing {current.manifest.artifact_id}")
+                        return _result(current, reused=True, metadata={})
+                    record = {
+                        "input_digest": digest,
+                        "settings": settings,
+                        "code_version": step.code_version,
+                        "run_id": context.run.run_id,
+                    }
+                    return self._make(context, step, cell, stage, body, parents, record, withdrawn)
         except NomadError as error:
             raise _failure(str(error) if place in str(error) else f"{place}: {error}", error) from error
         except Exception as error:
-            reason = _disk_problem(error)
-            if reason is None:
+            problem = _storage_problem(error, self.store, stage)
+            if problem is None:
                 raise
-            raise _failure(
-                f"{place}: could not write to {self.store.root}: {reason}; make room and run again. What was published before is intact"
-            ) from error
+            raise _failure(f"{place}: {problem}") from error
 
-    def _make(self, context, step: Step, cell: Cell, stage: Path, body, parents, record: dict) -> dg.MaterializeResult:
+    def _serves(self, artifact: Artifact, digest: str) -> bool:
+        return artifact.manifest.input_digest == digest and not is_withdrawn(artifact, self.store)
+
+    def _make(
+        self, context, step: Step, cell: Cell, stage: Path, body, parents, record: dict, withdrawn: dict
+    ) -> dg.MaterializeResult:
         work = Work(
             profile=self.profile, grid=self.grid, store=self.store, cell=cell, stage=stage, parents=parents, name=step.name,
-            warn=context.log.warning,
+            warn=context.log.warning, withdrawn=withdrawn,
             seed=derive_seed(self.profile.seed, step.name, _seed_cell(cell, self.grid)),
             progress=_Observer(context, self.listener, f"{step.name} {cell.label}"),
         )  # fmt: skip
-        peak_reset = _reset_peak_memory()
+        record["parents"] = {
+            f"{name}/{place.label}": parent.manifest.artifact_id for (name, place), parent in parents.items()
+        }
+        attempt = Attempt(
+            step.name, cell, context.run.run_id, context.run.job_name, context.retry_number, record["parents"]
+        )
+        peak_reset = reset_peak_memory()
         started, clock = time.time(), time.monotonic()
-        outcome = body(work)
-        artifact = self.store.publish(
-            stage, step.name, cell,
-            **record,
-            parents={f"{name}/{place.label}": parent.manifest.artifact_id for (name, place), parent in parents.items()},
-            started=started,
-            ended=time.time(),
-            seconds=round(time.monotonic() - clock, 3),
-            rows=outcome.rows,
-            tokens=outcome.tokens,
-            peak_memory_bytes=_peak_memory(peak_reset),
-            seed=work.seed,
-            metrics=outcome.metrics,
-            libraries=_versions(),
-            host=_host(),
-        )  # fmt: skip
+        with (
+            self.emitter.reporting(attempt, context.log.warning)
+            if self.emitter
+            else nullcontext(lambda _: None) as completed
+        ):
+            outcome = body(work)
+            seconds = round(time.monotonic() - clock, 3)
+            if withdrawn_rows(self.store) != withdrawn:
+                raise NomadError("seed rows were withdrawn while this step ran; nothing was published, run again")
+            artifact = self.store.publish(
+                stage, step.name, cell,
+                **record,
+                started=started,
+                ended=max(time.time(), started),  # a clock that was set back must not give a negative time
+                seconds=seconds,
+                rows=outcome.rows,
+                tokens=outcome.tokens,
+                peak_memory_bytes=peak_memory(peak_reset),
+                seed=work.seed,
+                metrics=outcome.metrics,
+                libraries=versions(),
+                host=host(),
+            )  # fmt: skip
+            completed(artifact)
         context.log.info(f"{step.name} [{cell.label}]: published {artifact.manifest.artifact_id}")
+        sync_if_free(self.store)
         return _result(artifact, reused=False, metadata=outcome.metadata)
 
 
-def _disk_problem(error: Exception) -> str | None:
-    """Why the disk takes no more, or None. polars, safetensors and torch tell it only in the text of errors of their own."""
-    for code in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
-        text = os.strerror(code)
-        if getattr(error, "errno", None) == code or f"{text} (os error {code})" in str(error):
-            return text
+def _storage_problem(error: Exception, store: Store, stage: Path | None) -> str | None:
+    """What the disk or somebody else did to the store, as a sentence; None when the error is another one.
+
+    polars, safetensors and torch tell an error number only in the text of errors of their own.
+    """
+    intact = "What was published before is intact"
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM):
+        if getattr(error, "errno", None) == code or f"(os error {code})" in str(error):
+            named = getattr(error, "filename", None)
+            if code in (errno.EACCES, errno.EPERM) and not (named and _concerns(Path(os.fsdecode(named)), store.root)):
+                continue  # a source that may not be read, for example
+            remedy = "make room" if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "make it writable"
+            return f"could not write to {store.root}: {os.strerror(code)}; {remedy} and run again. {intact}"
+    if stage is not None and not stage.is_dir():
+        return f"its folder in {store.root} was removed while the step was running; run again"
     return None
+
+
+def _concerns(path: Path, root: Path) -> bool:
+    return path.is_relative_to(root) or root.is_relative_to(path)
 
 
 def _seed_cell(cell: Cell, grid: Grid) -> str:
@@ -214,9 +252,10 @@ def _result(artifact: Artifact, reused: bool, metadata: dict[str, dg.MetadataVal
         facts["tokens"] = record.tokens
     if record.peak_memory_bytes is not None:
         facts["peak_memory_mib"] = record.peak_memory_bytes / 2**20
+    columns = column_metadata(record.asset)
     numbers = {name: value for name, value in record.metrics.items() if isinstance(value, int | float | str)}
     return dg.MaterializeResult(
-        metadata={**facts, **numbers, **metadata}, data_version=dg.DataVersion(record.content_digest[:16])
+        metadata={**facts, **columns, **numbers, **metadata}, data_version=dg.DataVersion(record.content_digest[:16])
     )
 
 
@@ -252,44 +291,3 @@ class _Observer:
         self.context.log_event(
             dg.AssetObservation(asset_key=self.context.asset_key, partition=partition, metadata=metadata)
         )
-
-
-def _reset_peak_memory() -> bool:
-    """Start counting the process's peak afresh, so that it is this step's (Linux); False where that cannot be done."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _peak_memory(was_reset: bool) -> int | None:
-    """Peak resident memory in bytes since the reset; None where the platform does not tell."""
-    if not was_reset:
-        return None
-    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(match.group(1)) * 1024 if match else None
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _host() -> dict[str, str]:
-    facts = {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "cpus": str(os.cpu_count()),
-    }
-    if "torch" in sys.modules:  # a step that did not need it should not load it for this
-        import torch
-
-        facts["device"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
-    return facts

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from nomad_assets.profile import Curation
 from nomad_assets.recipe.embedding import nearest, norm_sim
-from nomad_assets.recipe.overlap import ContaminationIndex, NearRepeats, tokens
+from nomad_assets.recipe.overlap import ContaminationIndex, NearRepeats, folded
 from nomad_assets.recipe.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _rule_verdicts(
 ) -> list[Verdict]:
     """Every rule up to contamination; later rows are compared with earlier ones that broke none before the repeats."""
     index = ContaminationIndex(questions)
-    own = {tuple(tokens(prompt)): key for key, prompt in seeds.select("id", "prompt").iter_rows()}
+    own = {folded(prompt): key for key, prompt in seeds.select("id", "prompt").iter_rows()}
     own_near = NearRepeats(settings.seed_copy)
     for key, prompt in seeds.select("id", "prompt").iter_rows():
         own_near.add(key, prompt)
@@ -137,7 +137,7 @@ def _rule_verdicts(
     for row in rows:
         verdict = _row_verdict(row, settings) or _repeat(row, seen, seen_near, "exact_repeat", "near_repeat")
         if verdict is None:
-            seen[tuple(tokens(row["prompt"]))] = row["id"]
+            seen[folded(row["prompt"])] = row["id"]
             seen_near.add(row["id"], row["prompt"])
             verdict = _repeat(row, own, own_near, "seed_copy", "near_seed_copy")
         if verdict is None and (overlap := index.find(row["prompt"], row["response"])):
@@ -163,7 +163,7 @@ def _row_verdict(row: dict, settings: Curation) -> Verdict | None:
 
 
 def _repeat(row: dict, exact: dict, near: NearRepeats, exact_reason: str, near_reason: str) -> Verdict | None:
-    twin = exact.get(tuple(tokens(row["prompt"])))
+    twin = exact.get(folded(row["prompt"]))
     if twin is not None:
         return Verdict(exact_reason, twin, 1.0)
     found = near.twin(row["prompt"])
