@@ -1,0 +1,26 @@
+"""Free questions to the lineage database."""
+
+from typing import TYPE_CHECKING
+
+from nomad_assets.errors import NomadError
+from nomad_assets.lineage.sync import reading
+from nomad_assets.storage import Store
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def ask(store: Store, query: str) -> "pl.DataFrame":
+    """The answer to an SQL question, asked of a read-only connection that sees nothing but lineage.
+
+    Raises NomadError with DuckDB's words when it cannot be answered.
+    """
+    import duckdb
+    import polars as pl
+
+    with reading(store) as connection:
+        try:
+            answer = connection.sql(query)
+        except duckdb.Error as error:
+            raise NomadError(f"the question could not be answered: {error}") from None
+        return pl.DataFrame() if answer is None else answer.pl()

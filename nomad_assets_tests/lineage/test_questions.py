@@ -1,0 +1,132 @@
+"""The README's questions, each asked; the macros' answers computed by hand."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import nomad_assets.lineage
+from benchmarks.history import History
+from nomad_assets.errors import NomadError
+from nomad_assets.lineage.questions import ask
+from nomad_assets.lineage.tables import MACROS, TABLES, VIEWS
+from nomad_assets.partitions import Cell
+from nomad_assets.storage import Store
+
+README = (Path(nomad_assets.lineage.__file__).parent / "README.md").read_text(encoding="utf-8")
+QUESTIONS = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=[q.split("\n")[0][:40] for q in QUESTIONS])
+def test_every_question_of_the_readme_is_answered(history: History, store: Store, question: str) -> None:
+    history.generation()
+    before, after = (a.manifest.artifact_id for a in store.versions("curated_corpus", Cell(2, "a")))
+    names = {
+        "SEED": history.seed_ids[history.order[0]],
+        "ARTIFACT": history.base.manifest.artifact_id,
+        "BEFORE": before,
+        "AFTER": after,
+    }
+    for name, value in names.items():
+        question = question.replace(f"'{name}'", f"'{value}'")
+    answer = ask(store, question)
+    assert (answer.height == 0) == ("missing_parents" in question)
+
+
+def test_the_readme_documents_every_table_column_view_and_macro() -> None:
+    for table, (text, columns) in TABLES.items():
+        assert f"### {table}\n\n{text}\n" in README
+        for column, (kind, meaning) in columns.items():
+            assert f"| {column} | {kind} | {meaning} |" in README, (table, column)
+    for name, (text, _) in {**VIEWS, **MACROS}.items():
+        assert f"| `{name}` | {text} |" in README
+
+
+def rows(store: Store, question: str) -> list[tuple]:
+    return ask(store, question).rows()
+
+
+def test_reach_is_exact(history: History, store: Store) -> None:
+    """The row at position 2 is in the pool and in the subset of 4; corpora are measured against the pool."""
+    seed = history.seed_ids[history.order[2]]
+    reached = set(rows(store, f"SELECT asset, \"partition\" FROM reached_by(['{seed}'])"))
+    every_cell = {"2/a", "2/b", "4/a", "4/b"}
+    assert reached == {
+        ("seed_examples", "-"), ("seed_subset", "4"), ("control_model", "4"), ("control_scores", "4"),
+        *((name, cell) for name in ("teacher_model", "synthetic_corpus") for cell in ("4/a", "4/b")),
+        *((name, c) for name in ("curated_corpus", "corpus_profile", "student_model", "student_scores") for c in every_cell),
+    }  # fmt: skip
+    assert rows(store, "FROM reached_by(['0000000000000000'])") == []
+
+
+def test_a_tokenizer_trained_on_the_seeds_is_reached_too(history: History, store: Store) -> None:
+    history.publish("base_model", Cell(), {}, {}, settings={"source": "tiny-random"})
+    seed = history.seed_ids[0]
+    assert ("base_model", 2) in rows(store, f"SELECT asset, version FROM reached_by(['{seed}'])")
+    history.publish("base_model", Cell(), {}, {}, settings={"source": "tiny-random", "withdrawn": [seed]})
+    found = rows(store, f"SELECT asset, version FROM reached_by(['{seed}'])")
+    assert ("base_model", 2) in found and ("base_model", 3) not in found, "the third was made without it"
+
+
+def test_cells_of_a_seed(history: History, store: Store) -> None:
+    """Row n of a corpus is nearest to seed n modulo the train size; every third row is kept."""
+    first, third = (history.seed_ids[history.order[place]] for place in (0, 2))
+    assert rows(store, f"FROM cells_of_seed('{first}')") == [("2/a", 6, 2), ("2/b", 6, 2), ("4/a", 3, 1), ("4/b", 3, 1)]
+    assert rows(store, f"FROM cells_of_seed('{third}')") == [("4/a", 3, 1), ("4/b", 3, 1)]
+
+
+def test_drops_and_cost(history: History, store: Store) -> None:
+    drops = rows(store, "SELECT reason, \"rows\", share FROM drops WHERE cell = '2/a'")
+    assert sum(count for _, count, _ in drops) == 8 and sum(share for *_, share in drops) == pytest.approx(8 / 12)
+    cost = rows(store, "FROM cost_per_kept_row")
+    assert cost[0] == ("2/a", 4, 3.0, 100_000 + 720, 0.75, (100_000 + 720) / 4)
+
+
+def test_only_the_current_corpus_counts(history: History, store: Store) -> None:
+    history.generation()
+    assert [row[1] for row in rows(store, "FROM cost_per_kept_row")] == [4, 4, 4, 4]
+
+
+def test_changes_between_versions(history: History, store: Store) -> None:
+    before = store.require("curated_corpus", Cell(2, "a"))
+    import polars as pl
+
+    table = pl.read_parquet(before / "curated.parquet")
+    changed = table.with_columns(
+        verdict=pl.when(pl.col("attempt") == 0).then(pl.lit("dropped")).otherwise("verdict"),
+        prompt=pl.when(pl.col("attempt") == 1).then(pl.lit("Other?")).otherwise("prompt"),
+    ).filter(pl.col("attempt") != 11)
+    after = history.publish("curated_corpus", Cell(2, "a"), {}, {"curated.parquet": changed})
+    ids = (before.manifest.artifact_id, after.manifest.artifact_id)
+    found = rows(store, f"SELECT id, other_text, verdict_before, verdict_after FROM corpus_changes{ids}")
+    assert found == [
+        ("2/a/000000-0", False, "kept", "dropped"),
+        ("2/a/000001-0", True, "dropped", "dropped"),
+        ("2/a/000011-0", True, "dropped", None),
+    ]
+
+
+def test_stale_scores(history: History, store: Store) -> None:
+    seed = history.seed_ids[history.order[2]]
+    found = rows(store, f"SELECT DISTINCT asset, cell FROM stale_scores('{seed}')")
+    assert set(found) == {("control_scores", "4"), *(("student_scores", c) for c in ("2/a", "2/b", "4/a", "4/b"))}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "DELETE FROM examples",
+        "FROM read_csv('/etc/passwd')",
+        "COPY seeds TO '/tmp/x.csv'",
+        "ATTACH '/tmp/x.db'",
+        "SELEC 1",
+        "INSTALL httpfs",
+    ],
+)
+def test_questions_change_nothing_and_see_no_files(history: History, store: Store, question: str) -> None:
+    with pytest.raises(NomadError, match="could not be answered"):
+        ask(store, question)
+
+
+def test_text_in_the_data_is_no_sql(history: History, store: Store) -> None:
+    assert rows(store, "SELECT count(*) FROM cells_of_seed('x'' OR 1=1 --')") == [(0,)]

@@ -1,0 +1,137 @@
+"""Manifests into DuckDB: incremental, from nothing, beside other processes, and over a file that is broken."""
+
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+
+import duckdb
+import pytest
+
+from benchmarks.history import History
+from nomad_assets.errors import NomadError
+from nomad_assets.lineage import sync as lineage
+from nomad_assets.lineage.tables import TABLES
+from nomad_assets.partitions import Cell
+from nomad_assets.storage import Store
+from nomad_assets_tests.lineage.conftest import ARTIFACTS
+
+
+def contents(store: Store) -> dict[str, list[tuple]]:
+    """Every table, as sorted rows."""
+    with closing(duckdb.connect(str(lineage.path_of(store)), read_only=True)) as connection:
+        return {name: sorted(connection.execute(f'FROM "{name}"').fetchall(), key=repr) for name in TABLES}
+
+
+def test_a_sync_reads_what_is_new_and_nothing_else(history: History, store: Store) -> None:
+    assert lineage.sync(store) == ARTIFACTS
+    assert lineage.sync(store) == 0
+    history.publish("base_model", Cell(), {}, {})
+    assert lineage.sync(store) == 1
+    found = contents(store)
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "artifacts": ARTIFACTS + 1, "edges": 1 + 2 * (1 + 2 + 2) + 4 * (2 + 1 + 4 + 1 + 3 + 2),
+        "files": 2 + 2 + 2 + 4 + 4, "metrics": 0, "examples": 4 * 12, "scores": 2 * (1 + 2 + 4), "seeds": 6, "withdrawals": 0,
+    }  # fmt: skip
+
+
+def test_from_nothing_gives_the_same_content(history: History, store: Store) -> None:
+    lineage.sync(store)
+    history.generation()
+    lineage.sync(store)
+    store.withdraw(
+        {"time": 1.5, "reason": "asked", "rows": {history.seed_ids[0]: {"source": "s", "key": ""}}, "artifacts": []}
+    )
+    lineage.sync(store)
+    before = contents(store)
+    assert lineage.rebuild(store) == 2 * ARTIFACTS
+    assert contents(store) == before
+    lineage.path_of(store).unlink()
+    lineage.sync(store)
+    assert contents(store) == before
+
+
+def test_every_column_is_filled_as_the_manifest_says(history: History, store: Store) -> None:
+    lineage.sync(store)
+    teacher = store.require("teacher_model", Cell(4, "b")).manifest
+    with lineage.reading(store) as connection:
+        names = list(TABLES["artifacts"][1])
+        row = connection.execute("FROM artifacts WHERE artifact_id = ?", [teacher.artifact_id]).fetchone()
+        found = dict(zip(names, row, strict=True))
+        example = connection.execute(
+            "SELECT teacher_id, corpus_id, id, verdict, nearest_seed FROM examples WHERE id = '4/b/000003-0'"
+        ).fetchone()
+        edges = connection.execute("SELECT parent_id FROM edges WHERE child_id = ?", [teacher.artifact_id]).fetchall()
+    assert (found["asset"], found["partition"], found["train_size"], found["arm"]) == ("teacher_model", "4/b", 4, "b")
+    assert found["folder"] == "teacher_model/4/b/v000001" and not found["pruned"]
+    assert found["started"].timestamp() == pytest.approx(teacher.started) or found["started"].tzinfo is None
+    assert found["content_digest"] == teacher.content_digest and found["tokens"] == 100_000
+    assert {parent for (parent,) in edges} == set(teacher.parents.values())
+    corpus = store.require("synthetic_corpus", Cell(4, "b")).manifest.artifact_id
+    assert example == (teacher.artifact_id, corpus, "4/b/000003-0", "kept", history.seed_ids[history.order[3]])
+
+
+def test_a_version_deleted_or_replaced_by_hand_is_forgotten(history: History, store: Store) -> None:
+    lineage.sync(store)
+    gone = store.require("curated_corpus", Cell(2, "a"))
+    shutil.rmtree(gone.path)
+    lineage.sync(store)
+    with lineage.reading(store) as connection:
+        assert connection.execute("SELECT count(*) FROM examples WHERE id LIKE '2/a/%'").fetchone() == (0,)
+    history.publish("curated_corpus", Cell(2, "a"), {}, {"curated.parquet": history.curated("2/a", ["x"])})
+    lineage.sync(store)
+    incremental = contents(store)
+    assert len(incremental["examples"]) == 4 * 12
+    lineage.rebuild(store)
+    assert contents(store) == incremental
+
+
+HOLD = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
+
+
+def test_beside_another_process_a_step_goes_on_and_a_reader_says_so(history: History, store: Store) -> None:
+    lineage.sync(store)
+    command = [sys.executable, "-c", HOLD, str(lineage.path_of(store))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        history.publish("base_model", Cell(), {}, {})
+        lineage.sync_if_free(store)
+        with pytest.raises(NomadError, match=r"lineage\.duckdb is in use by another process"):
+            lineage.sync(store, wait=0.2)
+        holder.kill()
+    assert lineage.sync(store) == 1
+
+
+@pytest.mark.parametrize("broken", [b"not a database", b""], ids=["garbage", "empty"])
+def test_a_file_that_cannot_be_read_is_built_anew(history: History, store: Store, broken: bytes) -> None:
+    lineage.sync(store)
+    before = contents(store)
+    lineage.path_of(store).write_bytes(broken)
+    lineage.sync(store)
+    assert contents(store) == before
+
+
+def test_a_file_of_another_version_is_built_anew(history: History, store: Store) -> None:
+    lineage.sync(store)
+    before = contents(store)
+    with closing(duckdb.connect(str(lineage.path_of(store)))) as connection:
+        connection.execute("UPDATE about SET version = 0; DELETE FROM edges")
+    lineage.sync(store)
+    assert contents(store) == before
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PAR1 no")], ids=["missing", "damaged"]
+)
+def test_a_table_that_cannot_be_read_is_left_to_the_checks(history: History, store: Store, damage) -> None:
+    damage(store.require("curated_corpus", Cell(2, "a")) / "curated.parquet")
+    assert lineage.sync(store) == ARTIFACTS
+    found = contents(store)
+    assert len(found["examples"]) == 3 * 12 and len(found["artifacts"]) == ARTIFACTS
+    assert lineage.rebuild(store) == ARTIFACTS and contents(store) == found
+
+
+def test_there_is_nothing_to_ask_before_there_is_a_store(tmp_path) -> None:
+    with pytest.raises(NomadError, match="there is no store here yet"), lineage.reading(Store(tmp_path / "none")):
+        pass
+    assert not (tmp_path / "none").exists()
