@@ -3,7 +3,9 @@
 import dagster as dg
 
 from nomad_assets.assets.corpora import corpus_assets
+from nomad_assets.assets.gates import asset_checks, checks_job
 from nomad_assets.assets.inputs import input_assets
+from nomad_assets.assets.lineage import lineage_asset
 from nomad_assets.assets.models import model_assets
 from nomad_assets.assets.project import Project
 from nomad_assets.assets.report import report_assets
@@ -13,10 +15,14 @@ from nomad_assets.profile import load_profile
 
 
 def build_definitions(project: Project) -> dg.Definitions:
-    """Assets and jobs of one profile."""
+    """Assets, checks and jobs of one profile."""
     families = (input_assets, model_assets, corpus_assets, score_assets, report_assets)
     assets = [asset for family in families for asset in family(project)]
-    return dg.Definitions(assets=assets, jobs=build_jobs())
+    return dg.Definitions(
+        assets=[*assets, lineage_asset(project)],
+        asset_checks=asset_checks(project),
+        jobs=[*build_jobs(), checks_job(project)],
+    )
 
 
 @dg.definitions

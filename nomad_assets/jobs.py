@@ -14,13 +14,13 @@ JOB_ASSETS: dict[str, tuple[str, ...]] = {
         "student_model",
         "student_scores",
     ),
-    "report": ("recipe_report",),
+    "report": ("recipe_report", "lineage_db"),
 }
 DESCRIPTIONS = {
     "inputs": "Seed pool, benchmark questions, base model and its scores.",
     "controls": "Seed subset, seed-only student and its scores, per train size.",
     "grid": "Everything of one cell, from teacher to student scores. Backfill it over sizes and arms.",
-    "report": "The report over all cells that exist.",
+    "report": "The report over all cells that exist, and the lineage database.",
     "evaluation": "Score the student of a cell again, for example after the benchmarks changed.",
 }
 # A step that dies is tried again and goes on from its checkpoint or its last whole shard. Bad data is never retried:
