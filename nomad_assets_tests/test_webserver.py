@@ -14,6 +14,7 @@ import pytest
 from nomad_assets.partitions import Cell
 from nomad_assets.profile import load_profile
 from nomad_assets.storage import Store
+from nomad_assets_tests.crash import Reader, Run, left_in_staging
 from nomad_assets_tests.test_graph import ROOT, write_profile
 
 pytestmark = pytest.mark.system
@@ -97,18 +98,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("NOMAD_HOME", str(tmp_path / "lake"))
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait starve the other processes
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_a_backfill_over_both_sizes_runs_to_the_end_and_its_scores_can_be_read(home: Path) -> None:
+def test_a_backfill_and_a_run_beside_it_end_well_and_its_scores_can_be_read(home: Path) -> None:
     from nomad_assets.runs import run_grid
 
     profile = write_profile(home, train_sizes="train_sizes = [8, 16]\nprompt_loss = { unmasked = 1.0 }")
     for asset in ("seed_subset", "base_scores"):
         assert run_grid(str(profile), [], asset, False, lambda *_: None, lambda _: None) == []
 
-    server = Server(home, profile)
+    store = Store.of(load_profile(str(profile)))
+    server, beside = Server(home, profile), None
     try:
         server.wait(90)
         nodes = {node["assetKey"]["path"][0]: node for node in server.query(GROUPS)["assetNodes"]}
@@ -121,14 +124,20 @@ def test_a_backfill_over_both_sizes_runs_to_the_end_and_its_scores_can_be_read(h
         }
         launched = server.query(LAUNCH, params=cells)["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
-        wait_for(server, launched["backfillId"], seconds=400)
+        with Reader(store.root) as reader:
+            beside = Run(home, profile)
+            wait_for(server, launched["backfillId"], seconds=400)
+            assert beside.wait(400) == 0, beside.messages
         materialized = server.query(SCORES)["assetNodeOrError"]["assetMaterializations"]
         assert {entry["partition"] for entry in materialized} == {"unmasked|8", "unmasked|16"}
         labels = {entry["label"] for entry in materialized[0]["metadataEntries"]}
         assert {"artifact_id", "seconds", "trivia_exact_match", "word_problems_answer_logprob"} <= labels
     finally:
         server.stop()
-    store = Store.of(load_profile(str(profile)))
+        if beside is not None:
+            beside.kill()
+    assert reader.torn == [] and {version.name for version in reader.seen} == {"v000001"}
+    assert left_in_staging(store.root) == []
     for size in (8, 16):
         for name in SELECTED[1:]:
             assert store.require(name, Cell(size, "unmasked")).manifest.version == 1

@@ -1,0 +1,70 @@
+"""Ending a run when its user asks for it.
+
+In the main thread Dagster takes a signal for a failure of the step at hand, and goes on with the next one; raised in
+the middle of a backward pass it is lost altogether. In any other thread Dagster leaves signals alone. So the work gets
+a thread of its own, and the main thread waits for signals.
+"""
+
+import concurrent.futures
+import os
+import signal
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+Result = TypeVar("Result")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CLEAN_UP_SECONDS = 5.0
+
+
+class Stopped(BaseException):
+    """The user asked to stop. The work is still running: end the process with `leave`."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def stoppable(work: Callable[[], Result]) -> Result:
+    """What `work` returns or raises. Raises Stopped on SIGINT and SIGTERM."""
+    if threading.current_thread() is not threading.main_thread():
+        return work()
+    future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    def stop(number: int, _: object) -> None:
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        threading.Thread(target=run, daemon=True).start()
+        return future.result()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def leave(number: int, clean_up: Callable[[], None]) -> None:
+    """End this process and all that it started, as a shell expects it after this signal.
+
+    Nothing is waited for: what is published is whole, and what is not is found again by the next run.
+    """
+    import psutil
+
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    threading.Timer(CLEAN_UP_SECONDS, os._exit, [128 + number]).start()
+    try:
+        for child in psutil.Process().children(recursive=True):
+            try:
+                child.kill()
+            except psutil.NoSuchProcess:
+                continue
+        clean_up()
+    finally:
+        os._exit(128 + number)
