@@ -1,6 +1,6 @@
 """Seconds, tokens and peak memory of every step of a profile's current artifacts, from their manifests.
 
-    python benchmarks/steps.py quickstart
+python benchmarks/steps.py quickstart
 """
 
 import sys
@@ -25,7 +25,9 @@ def main(name: str) -> None:
             rate = f"{record.tokens / record.seconds:.0f}" if record.tokens else ""
             memory = (record.peak_memory_bytes or 0) / 2**20
             total, highest = total + record.seconds, max(highest, memory)
-            print(f"| {step.name} | {cell.label} | {record.seconds:.1f} | {record.tokens or ''} | {rate} | {memory:.0f} |")
+            print(
+                f"| {step.name} | {cell.label} | {record.seconds:.1f} | {record.tokens or ''} | {rate} | {memory:.0f} |"
+            )
     print(f"\nsum {total:.0f} s, highest peak {highest:.0f} MiB")
 
 
