@@ -106,9 +106,11 @@ class Run:
         self.process.stdout.readline()
 
     def wait(self, seconds: float = 300) -> int:
-        """The exit code, negative after a signal."""
+        """The exit code, negative after a signal. Raises AssertionError with its messages when it does not end."""
         try:
             return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"not ended after {seconds} s: {self.messages}") from None
         finally:
             self.kill()
 

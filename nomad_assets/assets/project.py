@@ -221,9 +221,18 @@ def _storage_problem(error: Exception, store: Store, stage: Path | None) -> str 
                 continue  # a source that may not be read, for example
             remedy = "make room" if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "make it writable"
             return f"could not write to {store.root}: {os.strerror(code)}; {remedy} and run again. {intact}"
-    if stage is not None and not stage.is_dir():
+    if stage is not None and (not stage.is_dir() or _is_missing(error, stage)):
         return f"its folder in {store.root} was removed while the step was running; run again"
     return None
+
+
+def _is_missing(error: Exception, stage: Path) -> bool:
+    """Whether a file of the staging folder was not there: while somebody removes the folder, it goes file by file."""
+    if getattr(error, "errno", None) != errno.ENOENT and f"(os error {errno.ENOENT})" not in str(error):
+        return False
+    named = getattr(error, "filename", None)
+    path = Path(os.fsdecode(named)) if named else stage
+    return not path.is_absolute() or path.is_relative_to(stage)  # relative: what rmtree could not find
 
 
 def _concerns(path: Path, root: Path) -> bool:
