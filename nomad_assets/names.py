@@ -9,7 +9,7 @@ from pydantic import AfterValidator
 from nomad_assets.errors import shown
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-VERSION_NAME = re.compile(r"v\d{6,}", re.ASCII)
+VERSION = re.compile(r"v\d{6,}", re.ASCII)
 
 
 def _location(text: str) -> str:
@@ -27,7 +27,7 @@ def safe_names(names: list[str], what: str) -> None:
     for name in names:
         if not NAME.fullmatch(name):
             raise ValueError(f"{what} name {shown(name)}: use letters, digits, '.', '_' and '-', at most 64")
-        if VERSION_NAME.fullmatch(name):
+        if VERSION.fullmatch(name):
             raise ValueError(f"{what} name {name!r}: v and a number name versions of artifacts; use another name")
     counts = Counter(name.lower() for name in names)
     if repeated := [name for name in names if counts[name.lower()] > 1]:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.sync import CONTENT, EXAMPLE_COLUMNS, SCORE_COLUMNS, SEED_COLUMNS, sync_if_free
+from nomad_assets.names import VERSION
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
 from nomad_assets.steps import STEPS, find_parents, input_digest, is_current, settings_of
-from nomad_assets.storage import MANIFEST, PRUNED, STAGING, VERSION, Store, read_manifest, sync_path, write_synced
+from nomad_assets.storage import MANIFEST, PRUNED, STAGING, Store, read_manifest, sync_path, write_synced
 
 TRASH = "trash"  # below .staging, on the same file system
 KEPT_COLUMNS = {

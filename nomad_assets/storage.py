@@ -22,13 +22,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from nomad_assets.errors import NomadError
+from nomad_assets.names import VERSION
 from nomad_assets.partitions import Cell
 from nomad_assets.profile import Profile
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"  # inside staging: checkpoints and shards, never published
 STAGING, PRUNED, WITHDRAWN = ".staging", ".pruned", ".withdrawn"
-VERSION = re.compile(r"v\d{6,}")
 PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a path inside the store
 
 

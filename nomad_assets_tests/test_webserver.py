@@ -103,6 +103,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_make_ui_serves_on_this_machine_alone() -> None:
+    """The open-source webserver has no login."""
+    said = subprocess.run(["make", "--dry-run", "ui"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (served,) = [line for line in said.splitlines() if "dagster dev" in line]
+    assert "--host 127.0.0.1" in served
+
+
 def test_a_backfill_and_a_run_beside_it_end_well_and_its_scores_can_be_read(home: Path) -> None:
     from nomad_assets.runs import run_grid
 

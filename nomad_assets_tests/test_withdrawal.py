@@ -1,6 +1,7 @@
 """Withdrawing seed rows: what they reached, and that the next run makes exactly that again, without them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -20,6 +21,7 @@ from nomad_assets.recipe.sources import Row, Rows, read_source
 from nomad_assets.retention import prune
 from nomad_assets.storage import Store
 from nomad_assets.withdrawal import reach, withdraw
+from nomad_assets_tests.conftest import enter_home
 from nomad_assets_tests.test_graph import run, write_profile
 
 
@@ -76,20 +78,31 @@ def test_a_deleted_row_keeps_its_place_under_a_limit(tmp_path: Path) -> None:
     assert len(read_source(str(path), limit=8).rows) == 8
 
 
-@pytest.fixture
-def whole(dagster_home: Path, tiny_model: Path) -> tuple[Path, Store]:
-    """A whole grid of sizes 8 and 16 on a base model that does not depend on the seeds."""
-    path = write_profile(
-        dagster_home,
-        epochs="epochs = 12",
-        target="target = 4",
-        max_attempts="max_attempts = 16",
-        bootstrap="bootstrap = 100",
-    )
-    text = path.read_text(encoding="utf-8").replace('source = "tiny-random"', f'source = "{tiny_model}"')
-    path.write_text(text, encoding="utf-8")
-    failures, _ = run(path)
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A home with a whole grid of sizes 8 and 16 on a base model that does not depend on the seeds."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = enter_home(tmp_path_factory.mktemp("made"), patch)
+        path = write_profile(
+            home,
+            epochs="epochs = 12",
+            target="target = 4",
+            max_attempts="max_attempts = 16",
+            bootstrap="bootstrap = 100",
+        )
+        text = path.read_text(encoding="utf-8").replace('source = "tiny-random"', f'source = "{tiny_model}"')
+        path.write_text(text, encoding="utf-8")
+        failures, _ = run(path)
     assert failures == []
+    return home
+
+
+@pytest.fixture
+def whole(dagster_home: Path, made: Path) -> tuple[Path, Store]:
+    """Its profile and its store, in a copy."""
+    path = dagster_home / "own.toml"
+    shutil.copy(made / "own.toml", path)
+    shutil.copytree(made / "lake", dagster_home / "lake")
     return path, Store.of(load_profile(str(path)))
 
 
