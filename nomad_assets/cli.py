@@ -268,7 +268,9 @@ class _errors:
             raise typer.Exit(2) from None
         database = sys.modules.get("sqlalchemy.exc")
         if database and isinstance(error, database.OperationalError):
-            text = f"Dagster could not write to its storage in {os.environ.get('DAGSTER_HOME')}: {error.orig}; run again"
+            text = (
+                f"Dagster could not write to its storage in {os.environ.get('DAGSTER_HOME')}: {error.orig}; run again"
+            )
             console.print(f"[red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
             raise typer.Exit(2) from None
 

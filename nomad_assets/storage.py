@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,7 @@ from nomad_assets.partitions import Cell
 from nomad_assets.profile import Profile
 
 MANIFEST = "manifest.json"
+SPARE_FILES = 512  # what the rest of a process has open
 SCRATCH = "scratch"  # inside staging: checkpoints and shards, never published
 STAGING, PRUNED, WITHDRAWN = ".staging", ".pruned", ".withdrawn"
 PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a path inside the store
@@ -139,6 +141,8 @@ class Store:
 
         Raises NomadError when one is gone already.
         """
+        artifacts = list(artifacts)
+        _allow_open_files(len(artifacts))
         with contextlib.ExitStack() as stack:
             for artifact in artifacts:
                 gone = NomadError(f"{artifact.manifest.artifact_id} was removed before it could be read; run again")
@@ -232,6 +236,15 @@ class Store:
         os.rename(stage, final)
         sync_path(place)
         return Artifact(final, manifest)
+
+
+def _allow_open_files(count: int) -> None:
+    """Room for that many more, where the system's own limit allows it: the report of a large grid reads thousands."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _folders_in(path: str | Path) -> list[os.DirEntry]:

@@ -30,6 +30,7 @@ MADE_FOR_SCORES = {
     "seed_examples/-", "benchmark_questions/-", "base_model/-", "seed_subset/8", "teacher_model/8/unmasked",
     "synthetic_corpus/8/unmasked", "curated_corpus/8/unmasked", "student_model/8/unmasked", "student_scores/8/unmasked",
 }  # fmt: skip
+ARTIFACTS = "SELECT count(*) AS n FROM artifacts"
 ENDLESS = "epochs = 100000\ncheckpoint_minutes = 0.01"
 
 
@@ -229,11 +230,16 @@ def test_a_store_that_cannot_be_written_ends_in_a_clear_error(tmp_path: Path, re
             folder.chmod(0o555)
     run = Run(home, profile, *TEACHER, prefix=prefix)
     code, said = run.wait(), " ".join(run.messages.split())
+    asked = subprocess.run(
+        [*prefix, sys.executable, "-m", "nomad_assets.cli", "lineage", "sql", "-p", str(profile), "--json", ARTIFACTS],
+        cwd=home, env={**os.environ, "NOMAD_HOME": str(lake)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     for folder in (lake, *lake.rglob("*")) if how == "not permitted" else ():
         folder.chmod(0o755)
     assert code == 1 and "Traceback" not in said, said
     assert f"could not write to {store}: {reason}; make it writable and run again" in said
     assert everything(lake) == before
+    assert asked.stdout == '{"n":3}\n', asked.stderr  # who may only read can ask all the same
 
 
 def unprivileged() -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,18 @@ def assert_whole(artifact: Artifact) -> None:
     assert found == {*artifact.manifest.files, MANIFEST}
     for name, entry in artifact.manifest.files.items():
         assert ((artifact / name).stat().st_size, file_digest(artifact / name)) == (entry["bytes"], entry["sha256"])
+
+
+def test_a_large_grid_is_read_where_few_files_may_be_open(store):
+    artifact = publish(store, {"a": b"1"})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 64
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 100, hard))
+    try:
+        with store.reading([artifact] * 1000):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_what_a_published_version_is(store):

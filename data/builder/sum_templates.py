@@ -28,7 +28,9 @@ def three_friends(rng: random.Random, work: Work) -> str:
 
 def three_days(rng: random.Random, work: Work) -> str:
     who, (a, b, c) = cast(rng), _draw(rng)
-    verb, past, unit = rng.choice([("read", "reads", noun("page")), ("run", "runs", noun("lap")), ("bake", "bakes", noun("cake"))])
+    verb, past, unit = rng.choice(
+        [("read", "reads", noun("page")), ("run", "runs", noun("lap")), ("bake", "bakes", noun("cake"))]
+    )
     days = rng.sample(DAYS, 3)
     work.plus(work.plus(a, b, unit), c, unit)
     return (

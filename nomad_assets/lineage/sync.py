@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,21 +73,34 @@ def rebuild(store: Store, wait: float = WAIT_SECONDS) -> int:
         with contextlib.suppress(duckdb.Error):  # held so that nobody writes into the old one meanwhile
             if path_of(store).is_file():
                 stack.enter_context(contextlib.closing(_connect(path_of(store), wait, read_only=False)))
-        with contextlib.closing(_connect(fresh, wait, read_only=False)) as connection:
-            _create(connection)
-            count = _sync(connection, store)
+        count = _build(fresh, store)
         os.replace(fresh, path_of(store))
     return count
 
 
+def _build(file: Path, store: Store) -> int:
+    """Everything into a new file; the number of artifacts read."""
+    with contextlib.closing(_connect(file, wait=0, read_only=False)) as connection:
+        _create(connection)
+        return _sync(connection, store)
+
+
 @contextlib.contextmanager
 def reading(store: Store, wait: float = WAIT_SECONDS) -> Iterator["duckdb.DuckDBPyConnection"]:
-    """A read-only connection to the file, brought up to date first. Raises NomadError when there is no store."""
+    """A read-only connection to the file, brought up to date first. Raises NomadError when there is no store.
+
+    Whoever may not write to the store gets a file of their own for this one time: what it holds now, never an old answer.
+    """
     if not store.root.is_dir():
         raise NomadError(f"{store.root}: there is no store here yet; run nomad-assets run first")
-    sync(store, wait)
-    with contextlib.closing(_connect(path_of(store), wait, read_only=True)) as connection:
-        yield connection
+    with contextlib.ExitStack() as stack:
+        file = path_of(store)
+        if os.access(store.root, os.W_OK):
+            sync(store, wait)
+        else:
+            file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / FILE
+            _build(file, store)
+        yield stack.enter_context(contextlib.closing(_connect(file, wait, read_only=True)))
 
 
 @contextlib.contextmanager
