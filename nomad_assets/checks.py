@@ -14,14 +14,14 @@ from nomad_assets import schemas
 from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
-from nomad_assets.steps import STEPS
+from nomad_assets.recipe.benchmarks import PRIMARY, is_share
+from nomad_assets.recipe.models import is_pickled
+from nomad_assets.steps import MODELS, SCORES, STEPS
 from nomad_assets.storage import MANIFEST, Artifact, Store, file_digest
 
 MAX_ROWS = 20
 LINEAGE = "lineage_db"
-MODELS = ("teacher_model", "student_model", "control_model")
-SCORES = ("student_scores", "control_scores", "base_scores")
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+MIN_STEPS = 4  # of a training run whose loss tells anything
 Severity = Literal["ERROR", "WARN"]
 
 
@@ -57,7 +57,7 @@ class Stored:
         for place, artifact_id in self.artifact.manifest.parents.items():
             name, _, label = place.partition("/")
             if name == asset:
-                versions = self.store.versions(asset, _cell(label))
+                versions = self.store.versions(asset, Cell.of_label(label))
                 return next((a for a in versions if a.manifest.artifact_id == artifact_id), None)
         return None
 
@@ -95,11 +95,6 @@ def _check(*assets: str, severity: Severity = "ERROR") -> Callable:
     return register
 
 
-def _cell(label: str) -> Cell:
-    size, _, arm = label.partition("/")
-    return Cell() if size == "-" else Cell(int(size), arm or None)
-
-
 @_check(*schemas.STORED)
 def stored_tables_keep_their_contract(stored: Stored) -> Finding:
     """Every stored table still conforms to its schema: columns, types and values."""
@@ -131,7 +126,7 @@ def stored_files_match_their_manifest(stored: Stored) -> Finding:
     present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
     rows = [{"file": name, "problem": "missing"} for name in sorted(set(listed) - present)]
     rows += [{"file": name, "problem": "not in the manifest"} for name in sorted(present - set(listed))]
-    rows += [{"file": n, "problem": "a pickle"} for n in sorted(present) if PurePosixPath(n).suffix in PICKLES]
+    rows += [{"file": n, "problem": "a pickle"} for n in sorted(present) if is_pickled(PurePosixPath(n).name)]
     for name in sorted(present & set(listed)):
         if file_digest(folder / name) != listed[name]["sha256"]:
             rows.append({"file": name, "problem": "its content has changed since it was published"})
@@ -179,8 +174,10 @@ def every_row_has_a_supervised_token(stored: Stored) -> Finding:
 
 @_check("teacher_model")
 def teacher_loss_fell(stored: Stored) -> Finding:
-    """The mean loss of the last quarter of the steps is below that of the first quarter."""
+    """The mean loss of the last quarter of the steps is below that of the first quarter; under 4 steps nothing is said."""
     losses = stored.read("curve.parquet").sort("step")["loss"].to_list()
+    if len(losses) < MIN_STEPS:
+        return Finding(True, f"{len(losses)} optimizer steps are too few to tell")
     quarter = max(1, len(losses) // 4)
     first, last = sum(losses[:quarter]) / quarter, sum(losses[-quarter:]) / quarter
     text = f"from {first:.3f} to {last:.3f} nats in {len(losses)} steps"
@@ -227,11 +224,23 @@ def no_kept_row_holds_a_benchmark_question(stored: Stored) -> Finding:
 
 @_check("curated_corpus", severity="WARN")
 def few_rows_copy_seeds(stored: Stored) -> Finding:
-    """The share of completed rows that repeat a seed row of the teacher is at most checks.max_seed_copies."""
+    """The share of completed rows that repeat a seed row of the teacher is at most checks.max_seed_copies.
+
+    Whatever they were dropped for: the second copy of a seed row is a repeat of the first.
+    """
     import polars as pl
 
+    from nomad_assets.recipe.overlap import folded
+
     done = stored.read("curated.parquet").filter(response_end="completed")
-    copies = done.filter(pl.col("reason").is_in(["seed_copy", "near_seed_copy"]))
+    first = pl.col("reason").is_in(["seed_copy", "near_seed_copy"])
+    again = pl.col("reason").is_in(["exact_repeat", "near_repeat"]) & pl.col("evidence").is_in(
+        done.filter(first)["id"].implode()
+    )
+    subset = stored.parent("seed_subset")
+    own = {folded(prompt) for prompt in pl.read_parquet(subset / "seeds.parquet")["prompt"]} if subset else set()
+    verbatim = pl.Series([folded(prompt) in own for prompt in done["prompt"]], dtype=pl.Boolean)
+    copies = done.filter(first | again | verbatim)
     limit = stored.profile.checks.max_seed_copies
     share = copies.height / max(done.height, 1)
     text = f"{share:.1%} of {done.height} completed rows copy a seed row; the limit is {limit:.1%}"
@@ -253,11 +262,8 @@ def every_question_is_scored_once(stored: Stored) -> Finding:
     import polars as pl
 
     results, responses = stored.read("results.parquet"), stored.read("responses.parquet")
-    shares = pl.col("metric").is_in(["exact_match", "f1"]) | pl.col("metric").str.starts_with("lm_eval_")
-    rows = [
-        {**r, "problem": "outside [0, 1]"}
-        for r in results.filter(shares & ~pl.col("value").is_between(0, 1)).to_dicts()
-    ]
+    outside = is_share(pl.col("metric")) & ~pl.col("value").is_between(0, 1)
+    rows = [{**row, "problem": "outside [0, 1]"} for row in results.filter(outside).to_dicts()]
     for table, keys in ((results, ["benchmark", "question_id", "metric"]), (responses, ["benchmark", "question_id"])):
         twice = table.group_by(keys).len().filter(pl.col("len") > 1)
         rows += [{**row, "problem": f"answered {row['len']} times"} for row in twice.sort(keys).to_dicts()]
@@ -280,7 +286,10 @@ def every_question_is_scored_once(stored: Stored) -> Finding:
 
 @_check("student_scores", severity="WARN")
 def student_is_not_worse_than_the_base_model(stored: Stored) -> Finding:
-    """The student's exact match, averaged over benchmarks, is at least the untouched base model's."""
+    """The student's exact match, averaged over benchmarks, is at least the untouched base model's.
+
+    A task of lm-evaluation-harness without that metric counts by the first of its metrics, as in the report.
+    """
     import polars as pl
 
     from nomad_assets.recipe.statistics import stratified_bootstrap
@@ -290,13 +299,14 @@ def student_is_not_worse_than_the_base_model(stored: Stored) -> Finding:
         return Finding(True, "base_scores has not been materialised; nothing to compare with")
     keys = ["benchmark", "question_id", "metric"]
     joined = stored.read("results.parquet").join(pl.read_parquet(base / "results.parquet"), on=keys, suffix="_base")
-    primary = joined.filter(metric="exact_match")
-    groups = [
-        g["value"].to_numpy() - g["value_base"].to_numpy()
-        for _, g in primary.group_by("benchmark", maintain_order=True)
-    ]
+    groups = []
+    for _, table in joined.group_by("benchmark", maintain_order=True):
+        metrics = table["metric"].unique(maintain_order=True).to_list()
+        chosen = table.filter(pl.col("metric") == (PRIMARY if PRIMARY in metrics else metrics[0]))
+        if chosen.select(is_share(pl.col("metric")).all()).item():
+            groups.append(chosen["value"].to_numpy() - chosen["value_base"].to_numpy())
     if not groups:
-        return Finding(True, "no benchmark has an exact match to compare")
+        return Finding(True, "no benchmark has a metric that is a share, so there is nothing to compare")
     found = stratified_bootstrap(groups, resamples=stored.profile.evaluation.bootstrap, seed=stored.profile.seed)
     text = f"{100 * found.mean:+.1f} points against the base model (95% interval {100 * found.low:+.1f} to {100 * found.high:+.1f})"
     return Finding(found.mean >= 0, text, {"points_over_base": 100 * found.mean})

@@ -11,6 +11,7 @@ import dagster as dg
 from nomad_assets import schemas
 from nomad_assets.recipe.report.comparisons import COMPARISON_SCHEMA
 from nomad_assets.schemas import Table
+from nomad_assets.steps import SCORES
 
 # The main table of each asset; base_model has none, the report's comparisons have no contract of their own.
 MAIN: dict[str, type[Table]] = {
@@ -45,9 +46,7 @@ def _training(*parents: str) -> dict[str, tuple[str, ...]]:
 
 
 def _from_all_scores(*names: str) -> tuple[str, ...]:
-    return tuple(
-        column for parent in ("student_scores", "control_scores", "base_scores") for column in _of(parent, *names)
-    )
+    return tuple(column for parent in SCORES for column in _of(parent, *names))
 
 
 _SCORES: dict[str, str | tuple[str, ...]] = {

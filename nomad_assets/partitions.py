@@ -30,6 +30,12 @@ class Cell:
         parts = [str(part) for part in (self.train_size, self.arm) if part is not None]
         return PurePosixPath(*parts)
 
+    @classmethod
+    def of_label(cls, label: str) -> "Cell":
+        """The cell of a label as manifests have it; it need not be one of a profile's grid."""
+        size, _, arm = label.partition("/")
+        return cls() if size == "-" else cls(int(size), arm or None)
+
     @property
     def label(self) -> str:
         """`64/unmasked`, `64`, or `-` for an unpartitioned asset."""

@@ -21,10 +21,16 @@ from nomad_assets.steps import STEPS, find_parents, input_digest, is_current, se
 from nomad_assets.storage import MANIFEST, PRUNED, STAGING, Store, read_manifest, sync_path, write_synced
 
 TRASH = "trash"  # below .staging, on the same file system
+# Evidence that repeats what the row itself says; other reasons name a twin, a question or bounds.
+QUOTING = ("minority_answer", "low_agreement", "wrong_arithmetic")
 KEPT_COLUMNS = {
     "curated.parquet": (*EXAMPLE_COLUMNS, "content_md5"),
     "scores.parquet": SCORE_COLUMNS,
     "seeds.parquet": SEED_COLUMNS,
+}
+KEPT_AS = {
+    "content_md5": CONTENT,
+    "evidence": f"CASE WHEN reason IN {QUOTING} THEN NULL ELSE evidence END",
 }
 
 
@@ -69,7 +75,8 @@ def _superseded(store: Store, place: Path, keep: int, dry_run: bool) -> list[Lef
     for folder in versions[:-keep]:
         with contextlib.ExitStack() as stack:
             try:
-                manifest = stack.enter_context(open(folder / MANIFEST, encoding="utf-8"))
+                # Writable, since NFS gives an exclusive lock on nothing else.
+                manifest = stack.enter_context(open(folder / MANIFEST, "r+b"))
                 fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (FileNotFoundError, BlockingIOError):
                 continue  # another prune took it, or a step reads it
@@ -90,9 +97,7 @@ def _keep_record(store: Store, folder: Path) -> None:
     partial.mkdir(parents=True)
     for table, columns in KEPT_COLUMNS.items():
         if (folder / table).is_file() and not (table == "seeds.parquet" and folder.parts[-2] != "seed_examples"):
-            chosen = ", ".join(
-                f"{CONTENT} AS content_md5" if name == "content_md5" else f'"{name}"' for name in columns
-            )
+            chosen = ", ".join(f"{KEPT_AS[name]} AS {name}" if name in KEPT_AS else f'"{name}"' for name in columns)
             with duckdb.connect() as connection:
                 connection.sql(f"SELECT {chosen} FROM read_parquet('{_literal(folder / table)}')").write_parquet(
                     str(partial / table)
@@ -120,7 +125,7 @@ def _discard(store: Store, folder: Path) -> None:
 def _staged(store: Store, profile: Profile, dry_run: bool) -> list[Leftover]:
     """Staging folders that nobody holds and that the next run of this profile would not continue."""
     resumable, removed = _resumable(store, profile), []
-    for lock in sorted((store.root / STAGING).rglob("lock")):
+    for lock in _locks(store.root / STAGING):
         with open(lock, "w") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -131,6 +136,16 @@ def _staged(store: Store, profile: Profile, dry_run: bool) -> list[Leftover]:
                 if not dry_run:
                     _discard(store, folder)
     return removed
+
+
+def _locks(staging: Path) -> list[Path]:
+    """The lock of every place. Staging folders are beside it, and are not looked into: steps write and delete there."""
+    found = []
+    for folder, inside, names in os.walk(staging):  # passes over what disappears meanwhile
+        if "lock" in names:
+            found.append(Path(folder) / "lock")
+            inside.clear()
+    return sorted(found)
 
 
 def _resumable(store: Store, profile: Profile) -> set[Path]:

@@ -10,6 +10,7 @@ from pandera.errors import SchemaErrors
 
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe import benchmarks, curation
+from nomad_assets.steps import MODELS, SCORES
 
 ENDINGS = ["completed", "length", "empty", "malformed"]
 MAX_CASES = 20
@@ -170,11 +171,10 @@ class QuestionResults(Table):
 
     @pa.dataframe_check
     def local_scores_are_shares_and_log_probabilities_negative(cls, data: pa.PolarsData) -> pl.LazyFrame:
-        shares = pl.col("metric").is_in([benchmarks.PRIMARY, "f1"]) | pl.col("metric").str.starts_with("lm_eval_")
         return data.lazyframe.select(
             pl.when(pl.col("metric") == benchmarks.LOG_PROBABILITY)
             .then(pl.col("value") <= 0)
-            .when(shares)
+            .when(benchmarks.is_share(pl.col("metric")))
             .then(pl.col("value").is_between(0, 1))
             .otherwise(pl.col("value").is_finite())
         )
@@ -216,16 +216,13 @@ STORED: dict[str, dict[str, type[Table]]] = {
     "seed_examples": {"seeds.parquet": SeedExamples, "left_out.parquet": LeftOut},
     "benchmark_questions": {"questions/*.parquet": BenchmarkQuestions},
     "seed_subset": {"seeds.parquet": SeedSubset},
-    **{
-        name: {"curve.parquet": TrainingCurve, "rows.parquet": TrainingRows}
-        for name in ("teacher_model", "student_model", "control_model")
-    },
+    **{name: {"curve.parquet": TrainingCurve, "rows.parquet": TrainingRows} for name in MODELS},
     "synthetic_corpus": {"corpus.parquet": SyntheticCorpus},
     "curated_corpus": {"curated.parquet": CuratedCorpus},
     "corpus_profile": {"metrics.parquet": ProfileMetrics, "novelty_curve.parquet": NoveltyCurve},
     **{
         name: {"results.parquet": QuestionResults, "responses.parquet": Responses, "scores.parquet": Scores}
-        for name in ("student_scores", "control_scores", "base_scores")
+        for name in SCORES
     },
 }
 

@@ -176,6 +176,8 @@ def _report(profile: Profile, grid: Grid, cell: Cell) -> dict:
     return {"profile": profile.model_dump(mode="json", exclude=unread)}
 
 
+MODELS = ("teacher_model", "student_model", "control_model")
+SCORES = ("student_scores", "control_scores", "base_scores")
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
@@ -242,13 +244,13 @@ def refuse_withdrawn(parents: dict[tuple[str, Cell], Artifact], store: Store) ->
 def settings_of(step: Step, profile: Profile, grid: Grid, cell: Cell, store: Store) -> dict:
     """The settings that an artifact's content depends on, with the seed rows that were withdrawn where it reads seeds."""
     settings = step.settings(profile, grid, cell)
-    withdrawn = withdrawn_rows(store) if step.reads_seeds(profile) else {}
+    withdrawn = withdrawn_rows(store.withdrawals()) if step.reads_seeds(profile) else {}
     return {**settings, "withdrawn": sorted(withdrawn)} if withdrawn else settings
 
 
-def withdrawn_rows(store: Store) -> dict[str, dict]:
+def withdrawn_rows(withdrawals: list[dict]) -> dict[str, dict]:
     """All seed rows that were withdrawn: id -> source and content key, as `seeds.build_pool` takes them."""
-    return {row: facts for withdrawal in store.withdrawals() for row, facts in withdrawal["rows"].items()}
+    return {row: facts for withdrawal in withdrawals for row, facts in withdrawal["rows"].items()}
 
 
 def is_withdrawn(artifact: Artifact, store: Store) -> bool:

@@ -5,6 +5,7 @@
     <root>/.staging/<asset>/<partition>/lock              held (flock) by the process that works on this place
     <root>/.pruned/<asset>/<partition>/v000001/           what lineage keeps of a pruned version
     <root>/.withdrawn/<name>.json                         one withdrawal of seed rows
+    <root>/.withdrawn.lock                                held while one is recorded; shared by whoever publishes
 
 An artifact is staged on the same file system, validated, its files synced and digested, its manifest written last,
 and published by one rename. Versions are never changed, so a reader that is in an older one is not broken by a new one.
@@ -161,6 +162,18 @@ class Store:
         files = sorted((self.root / WITHDRAWN).glob("*.json"))
         return sorted((json.loads(file.read_text(encoding="utf-8")) for file in files), key=lambda w: w["time"])
 
+    @contextlib.contextmanager
+    def withdrawing(self) -> Iterator[None]:
+        """Nothing is published while this is held, so that a withdrawal lists all that there is."""
+        with self._withdrawals_locked(fcntl.LOCK_EX):
+            yield
+
+    @contextlib.contextmanager
+    def _withdrawals_locked(self, kind: int) -> Iterator[None]:
+        with open(self.root / f"{WITHDRAWN}.lock", "w") as lock:
+            fcntl.flock(lock, kind)
+            yield
+
     def withdraw(self, withdrawal: dict) -> None:
         """Record a withdrawal: from now on its artifacts count as out of date, and its rows are left out of the pool."""
         folder = self.root / WITHDRAWN
@@ -196,15 +209,16 @@ class Store:
                 finally:
                     del self._held[stage]
 
-    def publish(self, stage: Path, asset: str, cell: Cell, **record) -> Artifact:
+    def publish(self, stage: Path, asset: str, cell: Cell, withdrawals: list[dict] | None = None, **record) -> Artifact:
         """Digest and sync what is staged, write the manifest last, and rename the folder into place.
 
-        `record` holds the manifest's other fields. The scratch folder is dropped first.
+        `record` holds the manifest's other fields. `withdrawals` are those that the step has heeded; raises NomadError
+        when there are others by now. The scratch folder is dropped last: until then a step that dies continues from it.
         """
-        shutil.rmtree(stage / SCRATCH, ignore_errors=True)
         (stage / MANIFEST).unlink(missing_ok=True)
         files = {}
-        for path in sorted(p for p in stage.rglob("*") if p.is_file()):
+        staged = (p for p in stage.rglob("*") if p.is_file() and p.relative_to(stage).parts[0] != SCRATCH)
+        for path in sorted(staged):
             files[path.relative_to(stage).as_posix()] = {"bytes": path.stat().st_size, "sha256": sync_and_digest(path)}
         content = digest({name: entry["sha256"] for name, entry in files.items()})
         place = self.place(asset, cell)
@@ -233,7 +247,11 @@ class Store:
         if not _is_at(self._held[stage], stage):
             # Somebody removed it, and what the step wrote later is in a new folder of its name.
             raise NomadError(f"its folder in {self.root} was removed while the step was running; run again")
-        os.rename(stage, final)
+        with self._withdrawals_locked(fcntl.LOCK_SH):
+            if withdrawals is not None and withdrawals != self.withdrawals():
+                raise NomadError("seed rows were withdrawn while this step ran; nothing was published, run again")
+            shutil.rmtree(stage / SCRATCH, ignore_errors=True)
+            os.rename(stage, final)
         sync_path(place)
         return Artifact(final, manifest)
 

@@ -4,7 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
-from nomad_assets.lineage.sync import reading
+from nomad_assets.lineage.sync import no_store, reading
 from nomad_assets.partitions import Cell
 from nomad_assets.recipe.seeds import content_key
 from nomad_assets.storage import Store
@@ -34,11 +34,14 @@ def withdraw(store: Store, rows: list[str], reason: str = "") -> "pl.DataFrame":
 
     The next run makes the marked artifacts again without the rows, and nothing else. Recorded as one file in the store.
     """
-    with reading(store) as connection:
-        found = _rows(connection, store, rows)
-        reached = connection.sql(REACHED, params=[rows]).pl()
-    current = reached.filter(reached["current"])["artifact_id"].to_list()
-    store.withdraw({"time": time.time(), "reason": reason, "rows": found, "artifacts": current})
+    if not store.root.is_dir():
+        raise no_store(store)
+    with store.withdrawing():
+        with reading(store) as connection:
+            found = _rows(connection, store, rows)
+            reached = connection.sql(REACHED, params=[rows]).pl()
+        current = reached.filter(reached["current"])["artifact_id"].to_list()
+        store.withdraw({"time": time.time(), "reason": reason, "rows": found, "artifacts": current})
     return reached
 
 

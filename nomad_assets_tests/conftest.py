@@ -1,5 +1,6 @@
 """Models that many tests read, built once per session, and an environment that no test can leak into."""
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -75,6 +76,17 @@ def enter_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NOMAD_HOME", str(home / "lake"))
     monkeypatch.chdir(home)
     return home
+
+
+def lineage_contents(store: Store) -> dict[str, list[tuple]]:
+    """Every table of the lineage database as it lies there, as sorted rows."""
+    import duckdb
+
+    from nomad_assets.lineage.sync import path_of
+    from nomad_assets.lineage.tables import TABLES
+
+    with contextlib.closing(duckdb.connect(str(path_of(store)), read_only=True)) as connection:
+        return {name: sorted(connection.execute(f'FROM "{name}"').fetchall(), key=repr) for name in TABLES}
 
 
 @pytest.fixture(scope="session")

@@ -128,6 +128,10 @@ def test_a_loss_that_did_not_fall(project: Project) -> None:
     assert finding(project, "teacher_model", CELL, "teacher_loss_fell").finding.passed
     change(project, "teacher_model", CELL, "curve.parquet", pl.col("loss").reverse())
     fails(project, "teacher_model", CELL, "teacher_loss_fell", "from ")
+    path = project.store.require("teacher_model", CELL) / "curve.parquet"
+    pl.read_parquet(path).head(3).write_parquet(path)
+    few = finding(project, "teacher_model", CELL, "teacher_loss_fell").finding
+    assert few.passed and few.text == "3 optimizer steps are too few to tell"
 
 
 def test_a_teacher_that_does_not_end_its_prompts(project: Project) -> None:
@@ -157,6 +161,23 @@ def test_a_benchmark_question_in_the_kept_rows(project: Project) -> None:
 def test_too_many_copies_of_seeds(project: Project) -> None:
     change(project, "curated_corpus", CELL, "curated.parquet", pl.lit("near_seed_copy").alias("reason"))
     fails(project, "curated_corpus", CELL, "few_rows_copy_seeds", "100.0% of ")
+
+
+def test_copies_of_one_seed_row_are_copies_whatever_they_were_dropped_for(project: Project) -> None:
+    """Curation calls the second of them a repeat of the first, and judges answers before that."""
+    seed = pl.read_parquet(project.store.require("seed_subset", Cell(16)) / "seeds.parquet")["prompt"][0]
+    path = project.store.require("curated_corpus", CELL) / "curated.parquet"
+    table = pl.read_parquet(path).filter(response_end="completed").with_columns(reason=pl.lit("kept"))
+    number = pl.int_range(pl.len())
+    first = table["id"][0]
+    copied = table.with_columns(
+        reason=pl.when(number == 0).then(pl.lit("near_seed_copy")).when(number < 3).then(pl.lit("near_repeat"))
+        .when(number == 3).then(pl.lit("wrong_arithmetic")).otherwise("reason"),
+        evidence=pl.when((number > 0) & (number < 3)).then(pl.lit(first)).otherwise("evidence"),
+        prompt=pl.when(number == 3).then(pl.lit(seed.upper())).otherwise(pl.lit("unlike any seed row")),
+    )  # fmt: skip
+    copied.write_parquet(path)
+    fails(project, "curated_corpus", CELL, "few_rows_copy_seeds", f"{4 / table.height:.1%} of {table.height}", rows=4)
 
 
 def test_a_corpus_below_its_target(project: Project) -> None:
@@ -206,6 +227,10 @@ def test_a_student_below_the_base_model(project: Project) -> None:
     )
     name = "student_is_not_worse_than_the_base_model"
     fails(project, "student_scores", CELL, name, "-100.0 points against the base model (95% interval -100.0 to -100.0)")
+    for asset, cell in (("base_scores", Cell()), ("student_scores", CELL)):
+        task = pl.when(metric="exact_match").then(pl.lit("exact_match_strict-match")).otherwise("metric")
+        change(project, asset, cell, "results.parquet", task.alias("metric"))
+    fails(project, "student_scores", CELL, name, "-100.0 points against")  # as gsm8k of lm-evaluation-harness
     shutil.rmtree(project.store.root / "base_scores")
     assert "nothing to compare with" in finding(project, "student_scores", CELL, name).finding.text
 

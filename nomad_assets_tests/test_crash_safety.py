@@ -17,10 +17,12 @@ import polars as pl
 import psutil
 import pytest
 
+from nomad_assets.lineage.sync import rebuild, sync
+from nomad_assets.lineage.tables import TABLES
 from nomad_assets.partitions import Cell
 from nomad_assets.storage import Store
-from nomad_assets_tests.conftest import enter_home
-from nomad_assets_tests.crash import Reader, Run, differences, left_in_staging, lineage_rows, torn, versions
+from nomad_assets_tests.conftest import enter_home, lineage_contents
+from nomad_assets_tests.crash import RUN_FACTS, Reader, Run, differences, left_in_staging, lineage_rows, torn, versions
 from nomad_assets_tests.test_graph import ROOT, quiet, write_profile
 
 # Checkpoints do not change what is made; a kill should find some.
@@ -71,8 +73,27 @@ def wait_for_checkpoint(store: Path, run: Run, seconds: float = 120) -> None:
         time.sleep(0.05)
 
 
-def assert_complete(store: Path, whole: dict[str, dict]) -> None:
+def lineage_tables(root: Path) -> dict[str, list[tuple]]:
+    """What lineage.duckdb says, without what no two runs share and without the report, whose identity holds times.
+
+    Raises AssertionError when it is not what a rebuild from nothing gives.
+    """
+    store = Store(root)
+    sync(store)
+    found = lineage_contents(store)
+    rebuild(store)
+    assert lineage_contents(store) == found
+    differing = [list(TABLES["artifacts"][1]).index(name) for name in RUN_FACTS]
+    found["artifacts"] = [
+        tuple(value for place, value in enumerate(row) if place not in differing) for row in found["artifacts"]
+    ]
+    found["metrics"] = [row for row in found["metrics"] if row[1] != "resumed_from_step"]
+    return {name: [row for row in rows if "recipe_report/" not in str(row)] for name, rows in found.items()}
+
+
+def assert_complete(store: Path, whole: dict[str, dict], lineage: dict[str, list[tuple]]) -> None:
     assert differences(whole, lineage_rows(store)) == []
+    assert lineage_tables(store) == lineage
     assert [problem for version in versions(store) if (problem := torn(version))] == []
     assert left_in_staging(store) == []
 
@@ -81,17 +102,17 @@ def assert_complete(store: Path, whole: dict[str, dict]) -> None:
 
 
 @pytest.mark.timeout(1200)
-def test_twelve_kills(tmp_path: Path, whole, seed: int, capsys) -> None:
-    kill_until(12, tmp_path, whole, seed, capsys)
+def test_twelve_kills(tmp_path: Path, finished, whole, seed: int, capsys) -> None:
+    kill_until(12, tmp_path, whole, lineage_tables(finished[1].root), seed, capsys)
 
 
 @pytest.mark.heavy
 @pytest.mark.timeout(7200)
-def test_sixty_kills(tmp_path: Path, whole, seed: int, capsys) -> None:
-    kill_until(60, tmp_path, whole, seed, capsys)
+def test_sixty_kills(tmp_path: Path, finished, whole, seed: int, capsys) -> None:
+    kill_until(60, tmp_path, whole, lineage_tables(finished[1].root), seed, capsys)
 
 
-def kill_until(wanted: int, folder: Path, whole: dict[str, dict], seed: int, capsys) -> None:
+def kill_until(wanted: int, folder: Path, whole: dict[str, dict], lineage: dict, seed: int, capsys) -> None:
     """Rounds of kills in a store, each ended by a run that completes; a round that completes early opens the next."""
     draw, log, kills, rounds = random.Random(seed), [f"NOMAD_CRASH_SEED={seed}"], 0, 0
     while kills < wanted:
@@ -112,7 +133,7 @@ def kill_until(wanted: int, folder: Path, whole: dict[str, dict], seed: int, cap
                 wrong = differences({name: whole[name] for name in found if name in whole}, found)
                 assert wrong == [], "\n".join([*log, *wrong])
         assert reader.torn == [] and len(reader.seen) == len(whole), "\n".join([*log, *reader.torn])
-        assert_complete(store, whole)
+        assert_complete(store, whole, lineage)
 
 
 def one_run(home: Path, profile: Path, draw: random.Random, in_time: bool, kill: bool) -> tuple[Run, str]:

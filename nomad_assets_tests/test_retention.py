@@ -4,10 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import closing
+import threading
 from pathlib import Path
 
-import duckdb
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -19,9 +19,10 @@ from nomad_assets.lineage.tables import TABLES
 from nomad_assets.lineage.trace import trace
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import load_profile
-from nomad_assets.retention import prune
+from nomad_assets.retention import QUOTING, prune
 from nomad_assets.steps import STEPS, input_digest, settings_of
 from nomad_assets.storage import PRUNED, STAGING, Store
+from nomad_assets_tests.conftest import lineage_contents
 
 SMOKE = load_profile("smoke")
 
@@ -42,8 +43,7 @@ def history(store: Store) -> History:
 
 def contents(store: Store) -> dict[str, list[tuple]]:
     lineage.sync(store)
-    with closing(duckdb.connect(str(lineage.path_of(store)), read_only=True)) as connection:
-        return {name: sorted(connection.execute(f'FROM "{name}"').fetchall(), key=repr) for name in TABLES}
+    return lineage_contents(store)
 
 
 def files(store: Store) -> set[str]:
@@ -72,9 +72,18 @@ def test_the_current_version_stays_and_lineage_answers_for_the_others(history: H
 
 
 def test_what_is_kept_of_a_pruned_version_holds_no_text(history: History, store: Store) -> None:
+    secret = pl.lit("the whole answer, folded")
+    answers = history.curated("2/a", history.seed_ids[:2]).with_columns(evidence=secret)
+    history.publish("curated_corpus", Cell(2, "a"), {}, {"curated.parquet": answers})
+    history.publish("curated_corpus", Cell(2, "a"), {}, {"curated.parquet": answers})
     prune(store, SMOKE)
-    kept = b"".join(p.read_bytes() for p in (store.root / PRUNED).rglob("*") if p.is_file())
-    assert b"apples that Tom bought" not in kept and b"What is" not in kept
+    kept = [pl.read_parquet(p) for p in (store.root / PRUNED).rglob("*.parquet")]
+    texts = {text for table in kept for column in table.select(pl.col(pl.String)) for text in column.drop_nulls()}
+    assert not any("apples that Tom bought" in text or "What is" in text for text in texts)
+    quoting = [table.filter(pl.col("reason").is_in(QUOTING)) for table in kept if "evidence" in table.columns]
+    assert sum(table.height for table in quoting) > 0
+    assert all(table["evidence"].null_count() == table.height for table in quoting)
+    assert "the whole answer, folded" in texts, "of the reasons that name a twin or a bound it is kept"
     old = next(row for row in contents(store)["artifacts"] if row[1] == "curated_corpus" and row[6])[0]
     with lineage.reading(store) as connection:
         row = trace(connection, store, f"{old}#000003-0")["row"]
@@ -169,6 +178,28 @@ def test_staging_leftovers_go_unless_a_run_would_continue_them(store: Store) -> 
 def test_staging_that_a_step_works_in_stays(store: Store) -> None:
     with store.staging("teacher_model", Cell(8, "masked"), "d" * 64) as folder:
         assert prune(store, SMOKE) == [] and folder.is_dir()
+
+
+def test_prune_beside_a_step_that_writes_and_an_arm_that_is_called_lock(store: Store) -> None:
+    """A step's files come and go while the store is looked through."""
+    (gone := stage(store, "teacher_model", Cell(8, "lock"), "d" * 64))
+    done = threading.Event()
+
+    def work(folder: Path) -> None:
+        while not done.is_set():
+            (folder / "scratch/partial/deep").mkdir(parents=True)
+            (folder / "scratch").rename(folder / "other")
+            shutil.rmtree(folder / "other")
+
+    with store.staging("teacher_model", Cell(8, "masked"), "d" * 64) as folder:
+        step = threading.Thread(target=work, args=(folder,))
+        step.start()
+        try:
+            found = [leftover.path for _ in range(100) for leftover in prune(store, SMOKE)]
+        finally:
+            done.set()
+            step.join()
+        assert found == [gone] and folder.is_dir()
 
 
 def test_a_prune_that_died_in_the_middle_is_finished_by_the_next(

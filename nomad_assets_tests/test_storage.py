@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -150,6 +151,52 @@ def test_scratch_is_not_published_and_staging_is_gone(store):
         artifact = store.publish(stage, ASSET, CELL, **RECORD)
         assert not stage.exists()
     assert sorted(p.name for p in artifact.path.iterdir()) == ["a", MANIFEST]
+
+
+def test_a_step_that_dies_while_it_publishes_keeps_its_checkpoints(store, monkeypatch):
+    """Digesting the weights of a large model takes minutes."""
+
+    def die(path: Path) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("nomad_assets.storage.sync_and_digest", die)
+    with pytest.raises(OSError), store.staging(ASSET, CELL, DIGEST) as stage:
+        (stage / SCRATCH).mkdir()
+        (stage / SCRATCH / "checkpoint").write_bytes(b"hours")
+        (stage / "a").write_bytes(b"1")
+        store.publish(stage, ASSET, CELL, **RECORD)
+    assert (stage / SCRATCH / "checkpoint").read_bytes() == b"hours"
+
+
+WITHDRAWAL = {"time": 1.0, "reason": "", "rows": {"x": {"source": "", "key": ""}}, "artifacts": []}
+
+
+def test_rows_withdrawn_up_to_the_last_moment_are_not_published(store, monkeypatch):
+    def slow(path: Path) -> str:
+        store.withdraw(WITHDRAWAL)
+        return file_digest(path)
+
+    with store.staging(ASSET, CELL, DIGEST) as stage:
+        (stage / "a").write_bytes(b"1")
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(NomadError, match="seed rows were withdrawn while this step"),
+        ):
+            patch.setattr("nomad_assets.storage.sync_and_digest", slow)
+            store.publish(stage, ASSET, CELL, [], **RECORD)
+        assert store.current(ASSET, CELL) is None
+        assert store.publish(stage, ASSET, CELL, store.withdrawals(), **RECORD).manifest.version == 1
+
+
+def test_nothing_is_published_while_a_withdrawal_is_recorded(store):
+    publish(store, {"a": b"1"})
+    with store.withdrawing():
+        step = threading.Thread(target=publish, args=(store, {"a": b"2"}))
+        step.start()
+        step.join(0.3)
+        assert step.is_alive() and store.current(ASSET, CELL).manifest.version == 1
+    step.join(30)
+    assert store.current(ASSET, CELL).manifest.version == 2
 
 
 def test_what_a_dead_step_staged_is_found_by_the_same_digest_alone(store):

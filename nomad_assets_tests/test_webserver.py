@@ -14,7 +14,7 @@ import pytest
 from nomad_assets.partitions import Cell
 from nomad_assets.profile import load_profile
 from nomad_assets.storage import Store
-from nomad_assets_tests.crash import Reader, Run, left_in_staging
+from nomad_assets_tests.crash import Reader, Run, differences, left_in_staging, lineage_rows
 from nomad_assets_tests.test_graph import ROOT, write_profile
 
 pytestmark = pytest.mark.system
@@ -110,7 +110,7 @@ def test_make_ui_serves_on_this_machine_alone() -> None:
     assert "--host 127.0.0.1" in served
 
 
-def test_a_backfill_and_a_run_beside_it_end_well_and_its_scores_can_be_read(home: Path) -> None:
+def test_a_backfill_and_a_run_beside_it_end_well_and_its_scores_can_be_read(finished, home: Path) -> None:
     from nomad_assets.runs import run_grid
 
     profile = write_profile(home, train_sizes="train_sizes = [8, 16]\nprompt_loss = { unmasked = 1.0 }")
@@ -145,6 +145,10 @@ def test_a_backfill_and_a_run_beside_it_end_well_and_its_scores_can_be_read(home
             beside.kill()
     assert reader.torn == [] and {version.name for version in reader.seen} == {"v000001"}
     assert left_in_staging(store.root) == []
+    # A grid of two arms and one of them alone have all but the report in common.
+    whole, found = lineage_rows(finished[1].root), lineage_rows(store.root)
+    common = {name: whole[name] for name in found if not name.startswith("recipe_report/")}
+    assert differences(common, {name: found[name] for name in common}) == []
     for size in (8, 16):
         for name in SELECTED[1:]:
             assert store.require(name, Cell(size, "unmasked")).manifest.version == 1

@@ -130,14 +130,14 @@ class Project:
         stage = None
         try:
             while True:
-                withdrawn = withdrawn_rows(self.store)
+                withdrawals = self.store.withdrawals()
                 settings = settings_of(step, self.profile, self.grid, cell, self.store)
                 parents = find_parents(step, cell, self.grid, self.store)
                 refuse_withdrawn(parents, self.store)
                 digest = input_digest(step, cell, settings, parents)
                 with self.store.reading(parents.values()), self.store.staging(step.name, cell, digest) as stage:
-                    now = find_parents(step, cell, self.grid, self.store), withdrawn_rows(self.store)
-                    if now != (parents, withdrawn):
+                    now = find_parents(step, cell, self.grid, self.store), self.store.withdrawals()
+                    if now != (parents, withdrawals):
                         continue  # while this step waited for its place, what it reads was made again
                     current = self.store.current(step.name, cell)
                     if current is not None and not force and self._serves(current, digest):
@@ -150,7 +150,7 @@ class Project:
                         "code_version": step.code_version,
                         "run_id": context.run.run_id,
                     }
-                    return self._make(context, step, cell, stage, body, parents, record, withdrawn)
+                    return self._make(context, step, cell, stage, body, parents, record, withdrawals)
         except NomadError as error:
             raise _failure(str(error) if place in str(error) else f"{place}: {error}", error) from error
         except Exception as error:
@@ -163,11 +163,11 @@ class Project:
         return artifact.manifest.input_digest == digest and not is_withdrawn(artifact, self.store)
 
     def _make(
-        self, context, step: Step, cell: Cell, stage: Path, body, parents, record: dict, withdrawn: dict
+        self, context, step: Step, cell: Cell, stage: Path, body, parents, record: dict, withdrawals: list[dict]
     ) -> dg.MaterializeResult:
         work = Work(
             profile=self.profile, grid=self.grid, store=self.store, cell=cell, stage=stage, parents=parents, name=step.name,
-            warn=context.log.warning, withdrawn=withdrawn,
+            warn=context.log.warning, withdrawn=withdrawn_rows(withdrawals),
             seed=derive_seed(self.profile.seed, step.name, _seed_cell(cell, self.grid)),
             progress=_Observer(context, self.listener, f"{step.name} {cell.label}"),
         )  # fmt: skip
@@ -186,10 +186,8 @@ class Project:
         ):
             outcome = body(work)
             seconds = round(time.monotonic() - clock, 3)
-            if withdrawn_rows(self.store) != withdrawn:
-                raise NomadError("seed rows were withdrawn while this step ran; nothing was published, run again")
             artifact = self.store.publish(
-                stage, step.name, cell,
+                stage, step.name, cell, withdrawals,
                 **record,
                 started=started,
                 ended=max(time.time(), started),  # a clock that was set back must not give a negative time

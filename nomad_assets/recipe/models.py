@@ -102,13 +102,18 @@ def build_base_model(
     return {"parameters": parameters, "architecture": type(model).__name__, "vocabulary": len(tokenizer)}
 
 
+def is_pickled(name: str) -> bool:
+    """Whether a file of this name holds pickled weights."""
+    return any(fnmatch.fnmatchcase(name.lower(), pattern) for pattern in PICKLED)
+
+
 def refuse_pickled_weights(folder: Path, place: str) -> None:
     """Raises NomadError when a local model folder, or a folder inside it, holds a pickled weight file.
 
     Also where safetensors lie beside it: which of the two a library reads is its own choice.
     """
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and any(fnmatch.fnmatchcase(path.name.lower(), pattern) for pattern in PICKLED):
+        if path.is_file() and is_pickled(path.name):
             raise NomadError(
                 f"{place}: {path.relative_to(folder)} is a pickled weight file, and pickled files can run code when they are "
                 "read; convert the weights to safetensors (save_pretrained writes them) and delete the file"

@@ -115,6 +115,9 @@ def test_stale_scores(history: History, store: Store) -> None:
 @pytest.mark.parametrize(
     "question",
     [
+        "SELECT CAST('x' AS INTEGER)",
+        "SELECT INTERVAL 1 DAY",
+        "FROM duckdb_secrets()",
         "DELETE FROM examples",
         "FROM read_csv('/etc/passwd')",
         "COPY seeds TO '/tmp/x.csv'",

@@ -14,13 +14,8 @@ from nomad_assets.lineage import sync as lineage
 from nomad_assets.lineage.tables import TABLES
 from nomad_assets.partitions import Cell
 from nomad_assets.storage import Store
+from nomad_assets_tests.conftest import lineage_contents as contents
 from nomad_assets_tests.lineage.conftest import ARTIFACTS
-
-
-def contents(store: Store) -> dict[str, list[tuple]]:
-    """Every table, as sorted rows."""
-    with closing(duckdb.connect(str(lineage.path_of(store)), read_only=True)) as connection:
-        return {name: sorted(connection.execute(f'FROM "{name}"').fetchall(), key=repr) for name in TABLES}
 
 
 def test_a_sync_reads_what_is_new_and_nothing_else(history: History, store: Store) -> None:
@@ -86,20 +81,39 @@ def test_a_version_deleted_or_replaced_by_hand_is_forgotten(history: History, st
     assert contents(store) == incremental
 
 
-HOLD = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(60)"
+HOLD = """import duckdb, sys, time
+connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "True")
+print('held', flush=True)
+time.sleep(60)"""
 
 
-def test_beside_another_process_a_step_goes_on_and_a_reader_says_so(history: History, store: Store) -> None:
+@pytest.mark.parametrize("read_only", [False, True])
+def test_beside_another_process_steps_and_readers_go_on(history: History, store: Store, read_only: bool) -> None:
+    """Such as a notebook that has the file open: a reader sees what the store holds, not what the file held."""
     lineage.sync(store)
-    command = [sys.executable, "-c", HOLD, str(lineage.path_of(store))]
+    command = [sys.executable, "-c", HOLD, str(lineage.path_of(store)), str(read_only)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         history.publish("base_model", Cell(), {}, {})
         lineage.sync_if_free(store)
         with pytest.raises(NomadError, match=r"lineage\.duckdb is in use by another process"):
             lineage.sync(store, wait=0.2)
+        with lineage.reading(store, wait=0.2) as connection:
+            assert connection.execute("SELECT count(*) FROM artifacts").fetchone() == (ARTIFACTS + 1,)
         holder.kill()
     assert lineage.sync(store) == 1
+
+
+def test_a_disk_that_is_full_gives_up_no_table(history: History, store: Store, monkeypatch) -> None:
+    def full(*_, tables: bool = True) -> None:
+        assert tables, "the manifest alone would count as read"
+        raise duckdb.IOException("Could not write: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lineage, "_load", full)
+        with pytest.raises(NomadError, match="could not be brought up to date"):
+            lineage.sync(store)
+    assert lineage.sync(store) == ARTIFACTS and len(contents(store)["examples"]) == 4 * 12
 
 
 @pytest.mark.parametrize("broken", [b"not a database", b""], ids=["garbage", "empty"])

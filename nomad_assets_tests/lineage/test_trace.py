@@ -1,5 +1,6 @@
 """The way back from a row, an artifact or a score to seed rows and base model."""
 
+import polars as pl
 import pytest
 from rich.console import Console
 
@@ -67,6 +68,19 @@ def test_a_row_that_is_written_but_not_judged(history: History, store: Store) ->
     assert row["prompt_end"] == "completed" and "verdict" not in row
 
 
+def test_a_row_that_was_judged_twice_has_the_last_verdict(history: History, store: Store) -> None:
+    cell = Cell(2, "a")
+    corpus, first = (store.require(name, cell) for name in ("synthetic_corpus", "curated_corpus"))
+    table = history.curated(cell.label, history.seed_ids[:2]).with_columns(verdict=pl.lit("dropped"))
+    again = history.publish(
+        "curated_corpus", cell, {"synthetic_corpus/2/a": corpus}, {"curated.parquet": table}
+    ).manifest.artifact_id
+    assert first.manifest.artifact_id != again
+    found = find(store, f"{corpus.manifest.artifact_id}#000003-0")
+    assert (found["row"]["verdict"], found["row"]["artifact_id"]) == ("dropped", again)
+    assert f"artifact_id: {again}" in drawn(found)
+
+
 def test_a_seed_row_says_where_it_came_from(history: History, store: Store) -> None:
     history.generation()
     seed = history.seed_ids[history.order[0]]
@@ -102,8 +116,6 @@ def test_a_parent_that_is_gone_is_shown(history: History, store: Store) -> None:
 
 
 def test_characters_that_steer_a_terminal_are_written_out(history: History, store: Store) -> None:
-    import polars as pl
-
     text = pl.lit("a\x1b[31mb\u202ec\n[bold]").alias("prompt")
     table = history.curated("2/a", ["x"]).with_columns(text)
     history.publish("curated_corpus", Cell(2, "a"), {}, {"curated.parquet": table})

