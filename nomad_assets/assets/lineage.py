@@ -37,7 +37,7 @@ def lineage_asset(project: Project) -> dg.AssetsDefinition:
         ]
         summary = dg.MetadataValue.table(records) if records else dg.MetadataValue.md("nothing is stored yet")
         return dg.MaterializeResult(
-            metadata={"summary": summary, "folder": dg.MetadataValue.path(str(path_of(project.store))), **counts},
+            metadata={"summary": summary, "file": dg.MetadataValue.path(str(path_of(project.store))), **counts},
             data_version=dg.DataVersion(digest(ids)[:16]),
         )
 
