@@ -115,19 +115,24 @@ def _harness_model(engine: TransformersEngine, turns: Turns, on_progress: Callab
             return ids if ids is not None else super().tok_encode(string, *args, **kwargs)
 
         def apply_chat_template(self, chat_history, add_generation_prompt=True):
-            if len(chat_history) == 1 and chat_history[0]["role"] == "user" and add_generation_prompt:
+            ids = None
+            if [message["role"] for message in chat_history] == ["user"] and add_generation_prompt:
                 ids = turns.response_context(turns.encode(chat_history[0]["content"].strip()))
-                text = turns.decode(ids)
-                self.encoded[text] = ids
-                return text
-            return super().apply_chat_template(chat_history, add_generation_prompt)
+            elif add_generation_prompt:
+                ids = turns.chat(chat_history)  # examples before the question
+            if ids is None:
+                return super().apply_chat_template(chat_history, add_generation_prompt)
+            text = turns.decode(ids)
+            self.encoded[text] = ids
+            return text
 
-        def tok_batch_encode(self, strings, *args, **kwargs):
+        def tok_batch_encode(self, strings, *args, left_truncate_len=None, **kwargs):
             known = [self.encoded.get(string) for string in strings]
             if any(ids is None for ids in known):
-                return super().tok_batch_encode(strings, *args, **kwargs)
+                return super().tok_batch_encode(strings, *args, left_truncate_len=left_truncate_len, **kwargs)
             import torch
 
+            known = [ids[-left_truncate_len:] if left_truncate_len else ids for ids in known]
             longest = max(len(ids) for ids in known)
             ids = torch.tensor([[turns.pad] * (longest - len(i)) + i for i in known])
             mask = torch.tensor([[0] * (longest - len(i)) + [1] * len(i) for i in known])

@@ -134,6 +134,22 @@ class Turns:
         """Everything a model is given before it writes the response."""
         return [*self.header, *prompt_ids, self.prompt_end, *self.middle]
 
+    def chat(self, messages: list[dict]) -> list[int] | None:
+        """What a model is given before it answers a chat of several turns: scaffolding as rendered, contents as text.
+
+        None where the template does not render every content, each once and in order.
+        """
+        marks = [f"TURN{number}SENTINEL" for number in range(len(messages))]
+        marked = [{**message, "content": mark} for message, mark in zip(messages, marks, strict=True)]
+        rest = self.tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
+        ids: list[int] = []
+        for message, mark in zip(messages, marks, strict=True):
+            before, found, rest = rest.partition(mark)
+            if not found:
+                return None
+            ids += [*self._scaffold(before), *self.encode(message["content"].strip())]
+        return [*ids, *self._scaffold(rest)]
+
     def row(self, row_id: str, prompt: str, response: str, prompt_loss_weight: float) -> TrainingRow:
         """The row's ids and loss weights: w on the prompt, 1 on the response, 0 on the scaffolding."""
         return self.row_of_ids(row_id, self.encode(prompt), self.encode(response), prompt_loss_weight)

@@ -17,7 +17,7 @@ from nomad_assets.profile import Benchmark, Sampling, Synthesis
 from nomad_assets.recipe import synthesis
 from nomad_assets.recipe.benchmarks import question_table, score
 from nomad_assets.recipe.engines import Generation, Request, TransformersEngine
-from nomad_assets.recipe.evaluation import evaluate
+from nomad_assets.recipe.evaluation import _harness_model, evaluate
 from nomad_assets.recipe.masking import Turns, training_rows
 from nomad_assets.recipe.models import CHATML, load_tokenizer
 from nomad_assets.recipe.overlap import ContaminationIndex, folded, tokens
@@ -509,6 +509,22 @@ def test_a_question_that_spells_the_end_of_its_turn_is_scored_as_text(tiny, tiny
         tiny.response_context(tiny.encode(text)) for text in texts
     )
     assert sorted(scored.responses["question"]) == sorted(scored.responses["reference"]) == sorted(texts)
+
+
+def test_examples_before_a_question_are_text_too(tiny, tiny_model):
+    """As in the few-shot tasks of lm-evaluation-harness."""
+    engine = TransformersEngine.load(tiny_model, batch_size=4, pad_id=tiny.pad)
+    lm = _harness_model(engine, tiny, lambda _: None)
+    roles = ["user", "assistant", "user"]
+    for texts, plain in ((["Who?", "Tom", "Where?"], True), ([ATTACK, ATTACK, ATTACK], False)):
+        chat = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+        shown = lm.apply_chat_template(chat)
+        ids, mask = lm.tok_batch_encode([shown])
+        assert ids[0].tolist() == lm.tok_encode(shown) and mask.all()
+        assert ids[0].tolist().count(tiny.prompt_end) == 3
+        rendered = tiny.tokenizer.apply_chat_template(chat, tokenize=True, add_generation_prompt=True)["input_ids"]
+        assert (ids[0].tolist() == rendered) is plain
+    assert lm.tok_batch_encode([shown], left_truncate_len=3)[0].tolist() == [lm.tok_encode(shown)[-3:]]
 
 
 # Sizes.
