@@ -5,9 +5,10 @@
     datasets  namespace nomad-assets://<profile>, name <asset>/<cell>, version: the artifact's id
 
 A step that starts to work gives START, then COMPLETE, FAIL or (terminated by Dagster) ABORT; a process that is stopped or
-killed ends at once, and its START stays open. A reused artifact gives nothing, since nothing ran. An event that cannot be delivered costs a step one warning and at most `DEADLINE` seconds.
-An API key is read from OPENLINEAGE_API_KEY, never from the profile. The client's own settings (OPENLINEAGE_DISABLED,
-openlineage.yml) hold too, except that they do not choose where the events go.
+killed ends at once, and its START stays open. A reused artifact gives nothing, since nothing ran. An event that cannot be
+delivered costs a step one warning and at most `DEADLINE` seconds. An API key is read from OPENLINEAGE_API_KEY, never from
+the profile. The client's own settings (OPENLINEAGE_DISABLED, openlineage.yml) hold too, except that they do not choose
+where the events go.
 """
 
 import contextlib
