@@ -19,7 +19,9 @@ from nomad_assets.storage import Store
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--heavy", action="store_true", help="also run the tests marked heavy: half an hour more on two cores")
+    parser.addoption(
+        "--heavy", action="store_true", help="also run the tests marked heavy: half an hour more on two cores"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

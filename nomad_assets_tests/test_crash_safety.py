@@ -393,10 +393,9 @@ def test_quickstart_killed_three_times_ends_in_the_same_report(tmp_path: Path, s
             except subprocess.TimeoutExpired:
                 worked = moment
             run.kill()
+            ended = "ended" if moment is None else f"killed after {moment:.1f} s"
             with capsys.disabled():
-                print(
-                    f"\n  NOMAD_CRASH_SEED={seed} {name}: killed after {moment} s, {len(versions(stores[-1]))} published"
-                )
+                print(f"\n  NOMAD_CRASH_SEED={seed} {name}: {ended}, {len(versions(stores[-1]))} published")
             assert run.process.returncode == (0 if moment is None else -signal.SIGKILL), run.messages
     expected, found = (lineage_rows(store) for store in stores)
     assert [line for line in differences(expected, found) if " metrics: " not in line] == []
