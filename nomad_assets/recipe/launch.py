@@ -102,5 +102,19 @@ def _main(scratch: Path) -> None:
         (scratch / RESULT).write_text(json.dumps(asdict(result)), encoding="utf-8")
 
 
+def _leave() -> None:
+    """End the process without Python's own clean-up, in which a native thread that still wants to run aborts it at times.
+
+    Everything is on disk by now, and the launcher would take the abort of one process for the failure of all.
+    """
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    sys.stdout.flush()
+    os._exit(0)
+
+
 if __name__ == "__main__":
     _main(Path(sys.argv[1]))
+    _leave()
