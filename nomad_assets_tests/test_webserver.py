@@ -9,6 +9,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from nomad_assets.partitions import Cell
@@ -85,11 +86,15 @@ class Server:
         raise AssertionError(f"the webserver did not come up: {Path(self.log.name).read_text()}")
 
     def stop(self) -> None:
+        """End it, and the webserver, daemon and code servers that it started and may leave behind."""
+        started = psutil.Process(self.process.pid).children(recursive=True) if self.process.poll() is None else []
         self.process.terminate()
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
             self.process.kill()
+        for process in psutil.wait_procs(started, timeout=10)[1]:
+            process.kill()
         self.log.close()
 
 
