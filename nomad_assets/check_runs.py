@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import polars as pl
+
 from nomad_assets.assets.project import Project
 from nomad_assets.checks import CHECKS, LINEAGE, MAX_ROWS, Check, Finding, Severity, Stored
 from nomad_assets.errors import NomadError
@@ -82,8 +84,6 @@ def check_place(project: Project, asset: str, cell: Cell, names: set[str] | None
 def _evaluate(check: Check, asset: str, cell: Cell, stored: Stored | None, problem: str | None) -> Result:
     if stored is None:
         return Result(check, asset, cell, Finding(False, str(problem)), "ERROR")
-    import polars as pl
-
     try:
         with stored.store.reading([stored.artifact] if stored.artifact else []):
             return Result(check, asset, cell, check.function(stored), check.severity)

@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+import polars as pl
+
 from nomad_assets import schemas
 from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
-from nomad_assets.recipe.benchmarks import PRIMARY, is_share
+from nomad_assets.recipe.benchmarks import is_share, primary
 from nomad_assets.recipe.models import is_pickled
+from nomad_assets.recipe.overlap import ContaminationIndex, folded
 from nomad_assets.steps import MODELS, SCORES, STEPS
 from nomad_assets.storage import MANIFEST, Artifact, Store, file_digest
 
@@ -47,9 +50,7 @@ class Stored:
     artifact: Artifact | None
     """None for lineage_db, which is no artifact of the store."""
 
-    def read(self, table: str):
-        import polars as pl
-
+    def read(self, table: str) -> pl.DataFrame:
         return pl.read_parquet(self.artifact / table)
 
     def parent(self, asset: str) -> Artifact | None:
@@ -61,10 +62,8 @@ class Stored:
                 return next((a for a in versions if a.manifest.artifact_id == artifact_id), None)
         return None
 
-    def questions(self):
+    def questions(self) -> pl.DataFrame | None:
         """The current local questions, or None while there are none."""
-        import polars as pl
-
         found = self.store.current("benchmark_questions", Cell())
         tables = [pl.read_parquet(path) for path in sorted(found.path.glob("questions/*.parquet"))] if found else []
         return pl.concat(tables) if tables else None
@@ -98,8 +97,6 @@ def _check(*assets: str, severity: Severity = "ERROR") -> Callable:
 @_check(*schemas.STORED)
 def stored_tables_keep_their_contract(stored: Stored) -> Finding:
     """Every stored table still conforms to its schema: columns, types and values."""
-    import polars as pl
-
     rows: list[dict] = []
     checked = 0
     for pattern, schema in schemas.STORED[stored.name].items():
@@ -143,18 +140,12 @@ def subset_has_its_size_and_nests(stored: Stored) -> Finding:
     if len(ids) != size:
         rows.append({"problem": f"{len(ids)} rows instead of {size}"})
     pool = stored.parent("seed_examples")
-    if pool is not None:
-        import polars as pl
-
-        if pl.read_parquet(pool / "seeds.parquet")["id"].to_list()[: len(ids)] != ids:
-            rows.append({"problem": f"not the head of {pool.manifest.artifact_id}"})
+    if pool is not None and pl.read_parquet(pool / "seeds.parquet")["id"].to_list()[: len(ids)] != ids:
+        rows.append({"problem": f"not the head of {pool.manifest.artifact_id}"})
     smaller = [n for n in stored.grid.train_sizes if n < size]
     below = stored.store.current("seed_subset", Cell(smaller[-1])) if smaller else None
-    if below is not None:
-        import polars as pl
-
-        if pl.read_parquet(below / "seeds.parquet")["id"].to_list() != ids[: smaller[-1]]:
-            rows.append({"problem": f"seed_subset [{smaller[-1]}] is not its head; run the smaller size again"})
+    if below is not None and pl.read_parquet(below / "seeds.parquet")["id"].to_list() != ids[: smaller[-1]]:
+        rows.append({"problem": f"seed_subset [{smaller[-1]}] is not its head; run the smaller size again"})
     return Finding(
         not rows, rows[0]["problem"] if rows else f"{len(ids)} rows, nested", {"subset_rows": len(ids)}, rows
     )
@@ -163,8 +154,6 @@ def subset_has_its_size_and_nests(stored: Stored) -> Finding:
 @_check(*MODELS)
 def every_row_has_a_supervised_token(stored: Stored) -> Finding:
     """No row that the model was trained on is without loss."""
-    import polars as pl
-
     table = stored.read("rows.parquet")
     without = table.filter(pl.col("used") & (pl.col("supervised_tokens") < 1))
     used = table.filter("used").height
@@ -187,8 +176,6 @@ def teacher_loss_fell(stored: Stored) -> Finding:
 @_check("synthetic_corpus", severity="WARN")
 def teacher_ends_its_prompts(stored: Stored) -> Finding:
     """The share of attempts whose prompt the teacher ended by itself is at least checks.min_prompt_completion."""
-    import polars as pl
-
     attempts = stored.read("corpus.parquet").unique("attempt", keep="first")
     floor = stored.profile.checks.min_prompt_completion
     rate = attempts.filter(pl.col("prompt_end") == "completed").height / max(attempts.height, 1)
@@ -199,8 +186,6 @@ def teacher_ends_its_prompts(stored: Stored) -> Finding:
 @_check("curated_corpus")
 def no_kept_row_holds_a_benchmark_question(stored: Stored) -> Finding:
     """No kept row contains a question of the current benchmarks, by the rule of recipe/overlap.py."""
-    from nomad_assets.recipe.overlap import ContaminationIndex
-
     questions = stored.questions()
     if questions is None:
         return Finding(True, "no local benchmark questions to compare with")
@@ -228,10 +213,6 @@ def few_rows_copy_seeds(stored: Stored) -> Finding:
 
     Whatever they were dropped for: the second copy of a seed row is a repeat of the first.
     """
-    import polars as pl
-
-    from nomad_assets.recipe.overlap import folded
-
     done = stored.read("curated.parquet").filter(response_end="completed")
     first = pl.col("reason").is_in(["seed_copy", "near_seed_copy"])
     again = pl.col("reason").is_in(["exact_repeat", "near_repeat"]) & pl.col("evidence").is_in(
@@ -259,8 +240,6 @@ def corpus_is_filled_to_its_target(stored: Stored) -> Finding:
 @_check(*SCORES)
 def every_question_is_scored_once(stored: Stored) -> Finding:
     """Each question has one value per metric, none is missing, and shares lie in [0, 1]."""
-    import polars as pl
-
     results, responses = stored.read("results.parquet"), stored.read("responses.parquet")
     outside = is_share(pl.col("metric")) & ~pl.col("value").is_between(0, 1)
     rows = [{**row, "problem": "outside [0, 1]"} for row in results.filter(outside).to_dicts()]
@@ -290,8 +269,6 @@ def student_is_not_worse_than_the_base_model(stored: Stored) -> Finding:
 
     A task of lm-evaluation-harness without that metric counts by the first of its metrics, as in the report.
     """
-    import polars as pl
-
     from nomad_assets.recipe.statistics import stratified_bootstrap
 
     base = stored.store.current("base_scores", Cell())
@@ -302,7 +279,7 @@ def student_is_not_worse_than_the_base_model(stored: Stored) -> Finding:
     groups = []
     for _, table in joined.group_by("benchmark", maintain_order=True):
         metrics = table["metric"].unique(maintain_order=True).to_list()
-        chosen = table.filter(pl.col("metric") == (PRIMARY if PRIMARY in metrics else metrics[0]))
+        chosen = table.filter(metric=primary(metrics))
         if chosen.select(is_share(pl.col("metric")).all()).item():
             groups.append(chosen["value"].to_numpy() - chosen["value_base"].to_numpy())
     if not groups:

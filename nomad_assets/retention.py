@@ -17,7 +17,7 @@ from nomad_assets.lineage.sync import CONTENT, EXAMPLE_COLUMNS, SCORE_COLUMNS, S
 from nomad_assets.names import VERSION
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
-from nomad_assets.steps import STEPS, find_parents, input_digest, is_current, settings_of
+from nomad_assets.steps import STEPS, serves, wanted_digest
 from nomad_assets.storage import MANIFEST, PRUNED, STAGING, Store, read_manifest, sync_path, write_synced
 
 TRASH = "trash"  # below .staging, on the same file system
@@ -162,13 +162,11 @@ def _resumable(store: Store, profile: Profile) -> set[Path]:
 
 def _would_stage(store: Store, profile: Profile, grid: Grid, step, cell: Cell) -> Path | None:
     try:
-        if is_current(step, cell, profile, grid, store):
-            return None
-        parents = find_parents(step, cell, grid, store)
+        wanted = wanted_digest(step, cell, profile, grid, store)
+        done = serves(store.current(step.name, cell), wanted, store.withdrawals())
     except NomadError:
         return None  # a parent is missing: nothing can have been staged from it
-    digest = input_digest(step, cell, settings_of(step, profile, grid, cell, store), parents)
-    return store.stage_of(step.name, cell, digest)
+    return None if done else store.stage_of(step.name, cell, wanted)
 
 
 def _size(folder: Path) -> int:

@@ -224,18 +224,19 @@ def parent_places(step: Step, cell: Cell, grid: Grid) -> list[tuple[str, Cell]]:
 def find_parents(step: Step, cell: Cell, grid: Grid, store: Store) -> dict[tuple[str, Cell], Artifact]:
     """Current artifacts of all parents. Raises NomadError naming the first that is missing, unless they are optional."""
     found = {}
+    withdrawals = store.withdrawals() if step.optional_parents else []
     for name, place in parent_places(step, cell, grid):
         artifact = store.current(name, place) if step.optional_parents else store.require(name, place)
-        if artifact is None or (step.optional_parents and is_withdrawn(artifact, store)):
+        if artifact is None or is_withdrawn(artifact, withdrawals):
             continue
         found[name, place] = artifact
     return found
 
 
-def refuse_withdrawn(parents: dict[tuple[str, Cell], Artifact], store: Store) -> None:
+def refuse_withdrawn(parents: dict[tuple[str, Cell], Artifact], withdrawals: list[dict]) -> None:
     """Raises NomadError when a parent was made with a withdrawn seed row: nothing more is made of it."""
     for artifact in parents.values():
-        if is_withdrawn(artifact, store):
+        if is_withdrawn(artifact, withdrawals):
             raise NomadError(
                 f"its parent {artifact.manifest.artifact_id} was made with a withdrawn seed row; make that one again first"
             )
@@ -253,9 +254,14 @@ def withdrawn_rows(withdrawals: list[dict]) -> dict[str, dict]:
     return {row: facts for withdrawal in withdrawals for row, facts in withdrawal["rows"].items()}
 
 
-def is_withdrawn(artifact: Artifact, store: Store) -> bool:
+def is_withdrawn(artifact: Artifact, withdrawals: list[dict]) -> bool:
     """Whether a withdrawn seed row reached this artifact."""
-    return any(artifact.manifest.artifact_id in withdrawal["artifacts"] for withdrawal in store.withdrawals())
+    return any(artifact.manifest.artifact_id in withdrawal["artifacts"] for withdrawal in withdrawals)
+
+
+def serves(artifact: Artifact | None, wanted: str, withdrawals: list[dict]) -> bool:
+    """Whether an artifact is what a run that wants this input digest would make."""
+    return artifact is not None and artifact.manifest.input_digest == wanted and not is_withdrawn(artifact, withdrawals)
 
 
 def input_digest(step: Step, cell: Cell, settings: dict, parents: dict[tuple[str, Cell], Artifact]) -> str:
@@ -267,12 +273,16 @@ def input_digest(step: Step, cell: Cell, settings: dict, parents: dict[tuple[str
     return digest({"asset": step.name, "code_version": step.code_version, "settings": settings, "parents": contents})
 
 
+def wanted_digest(step: Step, cell: Cell, profile: Profile, grid: Grid, store: Store) -> str:
+    """The input digest of what a run would make now. Raises NomadError naming a parent that is missing."""
+    parents = find_parents(step, cell, grid, store)
+    return input_digest(step, cell, settings_of(step, profile, grid, cell, store), parents)
+
+
 def is_current(step: Step, cell: Cell, profile: Profile, grid: Grid, store: Store) -> bool:
     """Whether the current artifact was made from exactly what a run would read now."""
     artifact = store.current(step.name, cell)
     places = parent_places(step, cell, grid)
     if artifact is None or (not step.optional_parents and any(store.current(*place) is None for place in places)):
         return False
-    parents = find_parents(step, cell, grid, store)
-    wanted = input_digest(step, cell, settings_of(step, profile, grid, cell, store), parents)
-    return artifact.manifest.input_digest == wanted and not is_withdrawn(artifact, store)
+    return serves(artifact, wanted_digest(step, cell, profile, grid, store), store.withdrawals())

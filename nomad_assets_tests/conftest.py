@@ -65,6 +65,12 @@ def smollm2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
 def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An instance of its own, configured as the project's, in a working directory of its own."""
     return enter_home(tmp_path, monkeypatch)

@@ -28,11 +28,6 @@ SMOKE = load_profile("smoke")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
 def history(store: Store) -> History:
     """Three generations."""
     made = History(store, [2, 4], ["a", "b"], rows=12, seeds=6)

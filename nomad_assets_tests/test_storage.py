@@ -33,11 +33,6 @@ RECORD = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
 def publish(store: Store, files: dict[str, bytes], cell: Cell = CELL, **record) -> Artifact:
     record = {**RECORD, **record}
     with store.staging(ASSET, cell, record["input_digest"]) as stage:

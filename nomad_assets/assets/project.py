@@ -28,8 +28,8 @@ from nomad_assets.steps import (
     Step,
     find_parents,
     input_digest,
-    is_withdrawn,
     refuse_withdrawn,
+    serves,
     settings_of,
     withdrawn_rows,
 )
@@ -133,14 +133,14 @@ class Project:
                 withdrawals = self.store.withdrawals()
                 settings = settings_of(step, self.profile, self.grid, cell, self.store)
                 parents = find_parents(step, cell, self.grid, self.store)
-                refuse_withdrawn(parents, self.store)
+                refuse_withdrawn(parents, withdrawals)
                 digest = input_digest(step, cell, settings, parents)
                 with self.store.reading(parents.values()), self.store.staging(step.name, cell, digest) as stage:
                     now = find_parents(step, cell, self.grid, self.store), self.store.withdrawals()
                     if now != (parents, withdrawals):
                         continue  # while this step waited for its place, what it reads was made again
                     current = self.store.current(step.name, cell)
-                    if current is not None and not force and self._serves(current, digest):
+                    if not force and serves(current, digest, withdrawals):
                         shutil.rmtree(stage)
                         context.log.info(f"{place}: nothing changed, reusing {current.manifest.artifact_id}")
                         return _result(current, reused=True, metadata={})
@@ -158,9 +158,6 @@ class Project:
             if problem is None:
                 raise
             raise _failure(f"{place}: {problem}") from error
-
-    def _serves(self, artifact: Artifact, digest: str) -> bool:
-        return artifact.manifest.input_digest == digest and not is_withdrawn(artifact, self.store)
 
     def _make(
         self, context, step: Step, cell: Cell, stage: Path, body, parents, record: dict, withdrawals: list[dict]

@@ -100,16 +100,23 @@ def reading(store: Store, wait: float = WAIT_SECONDS) -> Iterator["duckdb.DuckDB
     if not store.root.is_dir():
         raise no_store(store)
     with contextlib.ExitStack() as stack:
-        try:
-            if not os.access(store.root, os.W_OK):
-                raise InUseError(f"{store.root} cannot be written")
-            sync(store, wait)
-            connection = _connect(path_of(store), wait, read_only=True)
-        except InUseError:
+        connection = _shared(store, wait)
+        if connection is None:
             file = Path(stack.enter_context(tempfile.TemporaryDirectory())) / FILE
             _build(file, store)
             connection = _connect(file, wait=0, read_only=True)
         yield stack.enter_context(contextlib.closing(connection))
+
+
+def _shared(store: Store, wait: float) -> "duckdb.DuckDBPyConnection | None":
+    """The store's own file, brought up to date; None where that cannot be had."""
+    if not os.access(store.root, os.W_OK):
+        return None
+    try:
+        sync(store, wait)
+        return _connect(path_of(store), wait, read_only=True)
+    except InUseError:
+        return None
 
 
 def no_store(store: Store) -> NomadError:

@@ -34,6 +34,11 @@ _DELETED_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _LM_EVAL_STOPS = re.compile(r"[\n.,]")
 
 
+def primary(metrics: list[str]) -> str:
+    """The metric that a benchmark is compared by: exact match, or the first of a task that has none."""
+    return PRIMARY if PRIMARY in metrics else metrics[0]
+
+
 def is_share(metric: "pl.Expr") -> "pl.Expr":
     """Whether values of a metric lie in [0, 1], by its name: ours, and those of lm-evaluation-harness that always do."""
     return metric.str.contains(r"^(exact_match|acc|lm_eval_)|^f1$")

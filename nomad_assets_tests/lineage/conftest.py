@@ -1,16 +1,9 @@
 """Small stores with a simulated history: real manifests and tables, no models."""
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks.history import History
 from nomad_assets.storage import Store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 
 from nomad_assets.errors import NomadError
+from nomad_assets.recipe.benchmarks import LOG_PROBABILITY, primary
 from nomad_assets.recipe.report.data import ReportData
 from nomad_assets.recipe.statistics import Difference, stratified_bootstrap
 
-LOGPROB = "answer_logprob"
-PRIMARY = "exact_match"
+LOGPROB = LOG_PROBABILITY
 LOWER_IS_BETTER = frozenset(
     {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter", "wer"}
 )
@@ -59,7 +59,7 @@ class Findings:
             name: list(data.scores.filter(pl.col("benchmark") == name)["metric"].unique(maintain_order=True))
             for name in self.benchmarks
         }
-        self.primary = {n: PRIMARY if PRIMARY in m else m[0] for n, m in self.metrics.items()}
+        self.primary = {n: primary(m) for n, m in self.metrics.items()}
         self.shares = {n: m for n, m in self.primary.items() if _is_share(data, n, m)}
         """Benchmarks with a primary metric that is a share, more is better: the ones that can be pooled."""
         self.logprobs = {n: LOGPROB for n, m in self.metrics.items() if LOGPROB in m and m[0] != LOGPROB}
