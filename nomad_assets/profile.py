@@ -123,12 +123,15 @@ class Training(Section):
     """Rows per device and forward pass."""
     gradient_accumulation: Count = 1
     """Forward passes per optimizer step."""
+    tokens_per_pass: Count = 2048
+    """Most tokens in one forward pass of a single process; a batch with more is cut in several, which give the same loss
+    with less memory. A longer row stands alone."""
     max_length: Count = 1024
     """Longest row in tokens; a longer one is left out and reported, never cut."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """bf16 is autocast over fp32 weights; `auto` takes it where the machine computes in it."""
     length_grouped: bool = False
-    """Put rows of like length in one batch. Batches are packed without padding, so this only evens out memory."""
+    """Put rows of like length in one batch. For models whose rows cannot lie end to end: less of a batch is padding."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
     checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0
@@ -158,10 +161,12 @@ class Synthesis(Section):
     """Wanted number of completed rows."""
     max_attempts: Count
     """Attempts after which a corpus is left as it is."""
-    shard_size: Count = 64
-    """Attempts per shard; whole shards survive a crash."""
-    batch_size: Count = 32
+    shard_size: Count = 1024
+    """Most attempts in a shard; whole shards survive a crash, and none is larger than what is still wanted."""
+    batch_size: Count = 128
     """Sequences decoded at once (transformers engine)."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of weights and products (transformers engine); `auto` takes bf16 where the machine computes faster in it."""
     prompt: Sampling = Sampling()
     response: Sampling = Sampling()
     responses_per_prompt: Count = 1
@@ -207,6 +212,8 @@ class Curation(Section):
 class Evaluation(Section):
     batch_size: Count = 32
     """Questions decoded at once."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of weights and products while answering; `auto` takes bf16 where the machine computes faster in it."""
     bootstrap: Count = 10_000
     """Resamples behind each 95% interval."""
 

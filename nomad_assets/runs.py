@@ -40,13 +40,13 @@ def run_grid(
     A failure ends its own cell; the other cells go on, except after a failure in what all of them read.
     Raises NomadError on an unknown profile, cell or asset, and outside a folder with dagster.yaml.
     """
-    project = Project(load_profile(profile), listener=progress)
+    project = Project(load_profile(profile), listener=progress, keep_engines=True)
     wanted = [project.grid.parse(text) for text in cells] or project.grid.cells
     assets = needed(until)
     definitions = build_definitions(project)
     failures: list[str] = []
     started = time.monotonic()
-    with instance() as dagster, _without_dead_runs(dagster):
+    with instance() as dagster, _without_dead_runs(dagster), contextlib.closing(project.kept):
         for job, names in JOB_ASSETS.items():
             chosen = [name for name in names if name in assets]
             places = [place for place in project.grid.members(STEPS[names[0]].partitions) if _touches(place, wanted)]

@@ -81,7 +81,10 @@ def _template_content(profile: Profile, template: str | None) -> str | None:
 
 def _evaluation(profile: Profile, grid: Grid, cell: Cell) -> dict:
     benchmarks = {name: b.model_dump(mode="json", exclude={"source"}) for name, b in profile.benchmarks.items()}
-    return {"benchmarks": benchmarks, "bootstrap": profile.evaluation.bootstrap, "seed": profile.seed}
+    settings = profile.evaluation
+    return {
+        "benchmarks": benchmarks, "bootstrap": settings.bootstrap, "precision": settings.precision, "seed": profile.seed,
+    }  # fmt: skip
 
 
 def _seed_examples(profile: Profile, grid: Grid, cell: Cell) -> dict:

@@ -89,11 +89,11 @@ def test_defaults(write, tmp_path):
     assert (profile.grid.prompt_loss, profile.grid.replicates) == ({"masked": 0.0, "unmasked": 1.0}, 1)
     assert profile.teacher.model_dump() == {
         "epochs": 3.0, "min_steps": 0, "learning_rate": 1e-4, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
-        "max_grad_norm": 1.0, "batch_size": 8, "gradient_accumulation": 1, "max_length": 1024, "precision": "auto",
+        "max_grad_norm": 1.0, "batch_size": 8, "gradient_accumulation": 1, "tokens_per_pass": 2048, "max_length": 1024, "precision": "auto",
         "length_grouped": False, "gradient_checkpointing": False, "checkpoint_minutes": 5.0, "processes": 1, "fsdp": False,
     }  # fmt: skip
     assert profile.student.model_dump() == {**profile.teacher.model_dump(), "include_seeds": True}
-    assert (profile.synthesis.engine, profile.synthesis.shard_size, profile.synthesis.batch_size) == ("auto", 64, 32)
+    assert (profile.synthesis.engine, profile.synthesis.shard_size, profile.synthesis.batch_size) == ("auto", 1024, 128)
     assert profile.synthesis.prompt.model_dump() == {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 256}
     assert (profile.synthesis.responses_per_prompt, profile.synthesis.answerer) == (1, None)
     assert profile.curation.model_dump() == {
@@ -101,6 +101,7 @@ def test_defaults(write, tmp_path):
         "band": "middle", "band_quantiles": (1 / 3, 2 / 3), "embedder": "all-MiniLM-L6-v2",
     }  # fmt: skip
     assert (profile.evaluation.batch_size, profile.evaluation.bootstrap) == (32, 10_000)
+    assert (profile.synthesis.precision, profile.evaluation.precision) == ("auto", "auto")
 
 
 def test_a_profile_cannot_be_changed(write):

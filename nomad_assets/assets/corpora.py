@@ -12,7 +12,7 @@ from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe import corpus_profile as describe
 from nomad_assets.recipe import curation, embedding, models, plots
-from nomad_assets.recipe.engines import Engine, choose_engine, open_engine
+from nomad_assets.recipe.engines import Engine, choose_engine
 from nomad_assets.recipe.masking import Turns
 from nomad_assets.recipe.synthesis import completed, synthesize
 
@@ -54,7 +54,7 @@ def _synthetic_corpus(project: Project) -> dg.AssetsDefinition:
             rows=corpus.height,
             tokens=int(tokens),
             metrics={
-                "engine": name, "attempts": attempts, "prompts_completed": ended, "rows_completed": completed(corpus).height,
+                "engine": name, "precision": pair.writer.precision, "attempts": attempts, "prompts_completed": ended, "rows_completed": completed(corpus).height,
                 "prompt_completion_rate": ended / attempts, "prompt_tokens": int(prompts["prompt_tokens"].sum()),
                 "response_tokens": int(corpus["response_tokens"].sum()),
             },
@@ -103,15 +103,16 @@ class _EnginePair:
             + 2
         )
         share = 1.0 if settings.answerer is None else 0.5
-        engine = open_engine(
-            self.name, folder, batch_size=settings.batch_size, max_length=longest, pad_id=turns.pad, memory_share=share
-        )
+        engine = self.work.kept.open_engine(
+            self.name, folder, batch_size=settings.batch_size, max_length=longest, pad_id=turns.pad, memory_share=share,
+            precision=settings.precision,
+        )  # fmt: skip
         self.engines.append(engine)
         return engine
 
     def close(self) -> None:
         for engine in self.engines:
-            engine.close()
+            self.work.kept.release(engine)
 
 
 def _curated_corpus(project: Project) -> dg.AssetsDefinition:
@@ -128,14 +129,11 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
         corpus = work.read("synthetic_corpus", "corpus.parquet")
         subset, pool = work.read("seed_subset", "seeds.parquet"), work.read("seed_examples", "seeds.parquet")
         done = completed(corpus)
-        # One call, so that the embedder is loaded once.
-        texts = pool["prompt"].to_list() + subset["prompt"].to_list() + done["prompt"].to_list()
-        embedder = (
+        embedder = work.kept.embedder(
             settings.embedder if settings.embedder == embedding.PACKAGED else work.profile.resolve(settings.embedder)
         )
-        vectors = embedding.embed(texts, embedder, work.progress)
-        of_pool, of_subset = vectors[: pool.height], vectors[pool.height : pool.height + subset.height]
-        of_rows = vectors[pool.height + subset.height :]
+        of_pool, of_subset = (embedder.embed(seeds["prompt"].to_list()) for seeds in (pool, subset))
+        of_rows = embedder.embed(done["prompt"].to_list(), work.progress)
         questions = question_triples(stored_questions(work))
         curated = curation.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings, work.progress)
         work.write(curated, "curated.parquet", schemas.CuratedCorpus)

@@ -13,6 +13,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from nomad_assets.assets.kept import Kept
 from nomad_assets.assets.machine import host, peak_memory, reset_peak_memory, versions
 from nomad_assets.columns import column_metadata
 from nomad_assets.errors import NomadError
@@ -69,6 +70,7 @@ class Work:
     parents: dict[tuple[str, Cell], Artifact]
     name: str
     warn: Callable[[str], None]
+    kept: Kept
     withdrawn: dict[str, dict] = field(default_factory=dict)
     """Seed rows that must not be used any more: id -> source and content key."""
 
@@ -97,8 +99,11 @@ class Work:
 class Project:
     """One profile with its grid, its store, and who listens to progress."""
 
-    def __init__(self, profile: Profile, store: Store | None = None, listener: Progress = silent):
-        self.profile, self.grid = profile, Grid(profile)
+    def __init__(
+        self, profile: Profile, store: Store | None = None, listener: Progress = silent, keep_engines: bool = False
+    ):
+        """`keep_engines`: this process goes on from cell to cell."""
+        self.profile, self.grid, self.kept = profile, Grid(profile), Kept(keep_engines)
         self.store = store or Store.of(profile)
         self.listener = listener
         self.emitter = emitter(profile)
@@ -164,7 +169,7 @@ class Project:
     ) -> dg.MaterializeResult:
         work = Work(
             profile=self.profile, grid=self.grid, store=self.store, cell=cell, stage=stage, parents=parents, name=step.name,
-            warn=context.log.warning, withdrawn=withdrawn_rows(withdrawals),
+            warn=context.log.warning, kept=self.kept, withdrawn=withdrawn_rows(withdrawals),
             seed=derive_seed(self.profile.seed, step.name, _seed_cell(cell, self.grid)),
             progress=_Observer(context, self.listener, f"{step.name} {cell.label}"),
         )  # fmt: skip

@@ -59,12 +59,14 @@ def _score(work: Work, model: str) -> Outcome:
         batch_size=settings.batch_size,
         resamples=settings.bootstrap,
         seed=work.profile.seed,
+        precision=settings.precision,
         progress=work.progress,
     )
     work.write(found.results, "results.parquet", schemas.QuestionResults)
     work.write(found.responses, "responses.parquet", schemas.Responses)
     work.write(found.scores, "scores.parquet", schemas.Scores)
-    metrics = {f"{row['benchmark']}_{row['metric']}": row["mean"] for row in found.scores.iter_rows(named=True)}
+    metrics: dict = {f"{row['benchmark']}_{row['metric']}": row["mean"] for row in found.scores.iter_rows(named=True)}
+    metrics["precision"] = found.precision
     return Outcome(
         rows=found.responses.height,
         tokens=found.generated_tokens,

@@ -15,6 +15,7 @@ Rules in order; the first that a row breaks is its reason:
     over_target          the corpus is full
 """
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from typing import TYPE_CHECKING
 
 from nomad_assets.profile import Curation
 from nomad_assets.recipe.embedding import nearest, norm_sim
-from nomad_assets.recipe.overlap import ContaminationIndex, NearRepeats, folded
+from nomad_assets.recipe.overlap import ContaminationIndex
 from nomad_assets.recipe.progress import Progress, silent
+from nomad_assets.recipe.wordings import GramSets, NearRepeats, Wordings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,11 +46,14 @@ EQUATION = re.compile(
 PART_OF_A_CHAIN = re.compile(r"([-+*/×÷^)%]|[\d ]x|\d[ \t])[ \t]*$")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     reason: str
     evidence: str | None = None
     similarity: float | None = None
+
+
+PASSED = Verdict(KEPT)
 
 
 def wrong_equation(text: str) -> str | None:
@@ -109,7 +114,7 @@ def curate(
         ids = seeds["id"].to_list()
         for place, seed in zip(np.flatnonzero(done), index, strict=True):
             nearest_seed[place] = ids[seed]
-    verdicts = _rule_verdicts(corpus.rows(named=True), seeds, questions, settings, progress)
+    verdicts = rule_verdicts(corpus, seeds, questions, settings, progress)
     band = scores["normsim_inf" if settings.norm == "inf" else "normsim_2"]
     _apply_band(verdicts, band, settings)
     return corpus.with_columns(
@@ -122,52 +127,79 @@ def curate(
     )
 
 
-def _rule_verdicts(
-    rows: list[dict], seeds: "pl.DataFrame", questions, settings: Curation, progress: Progress
+def rule_verdicts(
+    corpus: "pl.DataFrame",
+    seeds: "pl.DataFrame",
+    questions: list[tuple[str, str, list[str]]],
+    settings: Curation,
+    progress: Progress = silent,
 ) -> list[Verdict]:
     """Every rule up to contamination; later rows are compared with earlier ones that broke none before the repeats."""
+    own_ids, ids = seeds["id"].to_list(), corpus["id"].to_list()
+    verdicts = _row_verdicts(corpus, settings)
+    prompts, responses = corpus["prompt"].to_list(), corpus["response"].to_list()
+    names = [*own_ids, *ids]
+    # Seeds stand before the rows; a row that has its verdict is no twin and needs none, so its words are not read.
+    texts = (prompt if verdict is None else "" for prompt, verdict in zip(prompts, verdicts, strict=True))
+    wordings = Wordings(itertools.chain(seeds["prompt"].to_list(), texts))
     index = ContaminationIndex(questions)
-    own = {folded(prompt): key for key, prompt in seeds.select("id", "prompt").iter_rows()}
-    own_near = NearRepeats(settings.seed_copy)
-    for key, prompt in seeds.select("id", "prompt").iter_rows():
-        own_near.add(key, prompt)
-    seen: dict[tuple[str, ...], str] = {}
-    seen_near = NearRepeats(settings.near_repeat)
-    verdicts = []
-    for row in rows:
-        verdict = _row_verdict(row, settings) or _repeat(row, seen, seen_near, "exact_repeat", "near_repeat")
-        if verdict is None:
-            seen[folded(row["prompt"])] = row["id"]
-            seen_near.add(row["id"], row["prompt"])
-            verdict = _repeat(row, own, own_near, "seed_copy", "near_seed_copy")
-        if verdict is None and (overlap := index.find(row["prompt"], row["response"])):
-            verdict = Verdict("contaminated", f"{overlap.question_id}: {overlap.question}", overlap.share)
-        verdicts.append(verdict or Verdict(KEPT))
-        if len(verdicts) % REPORT_EVERY == 0 or len(verdicts) == len(rows):
-            progress("curation", len(verdicts), len(rows), {})
-    return verdicts
+    suspects = wordings.suspects(index).tolist()
+    sets = GramSets(wordings)
+    repeats = _Repeats(wordings, sets, settings.near_repeat, names)
+    copies = _Repeats(wordings, sets, settings.seed_copy, names)
+    for text in range(len(own_ids)):
+        copies.add(text)
+    for row, prompt in enumerate(prompts):
+        text = len(own_ids) + row
+        if verdicts[row] is None:
+            verdicts[row] = repeats.find(text, "exact_repeat", "near_repeat")
+            if verdicts[row] is None:
+                repeats.add(text)
+                verdicts[row] = copies.find(text, "seed_copy", "near_seed_copy")
+            if verdicts[row] is None and suspects[text] and (overlap := index.find(prompt, responses[row])):
+                verdicts[row] = Verdict("contaminated", f"{overlap.question_id}: {overlap.question}", overlap.share)
+        if (row + 1) % REPORT_EVERY == 0 or row + 1 == len(prompts):
+            progress("curation", row + 1, len(prompts), {})
+    return [verdict or PASSED for verdict in verdicts]
 
 
-def _row_verdict(row: dict, settings: Curation) -> Verdict | None:
+class _Repeats:
+    """The texts added so far, to ask which of them another one repeats, exactly or nearly."""
+
+    def __init__(self, wordings: Wordings, sets: GramSets, threshold: float, names: list[str]):
+        self.wordings, self.names = wordings, names
+        self.exact: dict[bytes, int] = {}
+        self.near = NearRepeats(sets, threshold, names)
+
+    def add(self, text: int) -> None:
+        self.exact[self.wordings.key(text)] = text
+        self.near.add(text)
+
+    def find(self, text: int, exact_reason: str, near_reason: str) -> Verdict | None:
+        twin = self.exact.get(self.wordings.key(text))
+        if twin is not None:
+            return Verdict(exact_reason, self.names[twin], 1.0)
+        found = self.near.twin(text)
+        return Verdict(near_reason, *found) if found else None
+
+
+def _row_verdicts(corpus: "pl.DataFrame", settings: Curation) -> list[Verdict | None]:
     """The rules that look at one row alone."""
-    if row["response_end"] != "completed":
-        phase = "prompt" if row["prompt_end"] != "completed" else "response"
-        return Verdict("not_completed", f"{phase}: {row[f'{phase}_end']}")
-    if not row["majority_answer"]:
-        return Verdict("minority_answer", row["final_answer"], row["agreement"])
-    if row["agreement"] < settings.min_agreement:
-        return Verdict("low_agreement", row["final_answer"], row["agreement"])
-    if settings.check_arithmetic and (equation := wrong_equation(row["response"])):
-        return Verdict("wrong_arithmetic", equation)
-    return None
-
-
-def _repeat(row: dict, exact: dict, near: NearRepeats, exact_reason: str, near_reason: str) -> Verdict | None:
-    twin = exact.get(folded(row["prompt"]))
-    if twin is not None:
-        return Verdict(exact_reason, twin, 1.0)
-    found = near.twin(row["prompt"])
-    return Verdict(near_reason, *found) if found else None
+    verdicts: list[Verdict | None] = []
+    columns = ("prompt_end", "response_end", "majority_answer", "agreement", "final_answer", "response")
+    for prompt_end, response_end, majority, agreement, answer, response in corpus.select(columns).iter_rows():
+        if response_end != "completed":
+            phase, end = ("prompt", prompt_end) if prompt_end != "completed" else ("response", response_end)
+            verdicts.append(Verdict("not_completed", f"{phase}: {end}"))
+        elif not majority:
+            verdicts.append(Verdict("minority_answer", answer, agreement))
+        elif agreement < settings.min_agreement:
+            verdicts.append(Verdict("low_agreement", answer, agreement))
+        elif settings.check_arithmetic and (equation := wrong_equation(response)):
+            verdicts.append(Verdict("wrong_arithmetic", equation))
+        else:
+            verdicts.append(None)
+    return verdicts
 
 
 def band_bounds(values: "np.ndarray", settings: Curation) -> tuple[float, float]:

@@ -11,6 +11,7 @@ Relevance of a row is its NormSim_2 to the seed pool; novelty is 1 - cosine simi
 its teacher was trained on.
 """
 
+import hashlib
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,23 +26,44 @@ if TYPE_CHECKING:
 PACKAGED = "all-MiniLM-L6-v2"
 BLOCK = 4096
 PER_CALL = 2048
+KEPT_LISTS, KEPT_TEXTS = 4, 50_000  # 300 MB at most
 OTHER_RUNTIMES = ("onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tflite")
 SAFE = {"use_safetensors": True}  # weights are never unpickled
 
 
-def embed(texts: list[str], embedder: str, progress: Progress = silent) -> "np.ndarray":
-    """Unit embeddings (len(texts), d) in float32, on the GPU where there is one."""
-    import numpy as np
+class Embedder:
+    """A sentence embedder, and what it said of the last lists of texts: pools and subsets come again in every cell."""
 
-    model = _load(embedder)
-    if not texts:
-        return np.zeros((0, model.get_embedding_dimension()), dtype=np.float32)
-    parts = []
-    for start in range(0, len(texts), PER_CALL):
-        part = texts[start : start + PER_CALL]
-        parts.append(model.encode(part, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False))
-        progress("embedding", start + len(part), len(texts), {})
-    return np.concatenate(parts).astype(np.float32)
+    def __init__(self, name: str):
+        """Raises NomadError when there is none of that name."""
+        self.name, self.model = name, _load(name)
+        self._known: dict[bytes, np.ndarray] = {}
+
+    def embed(self, texts: list[str], progress: Progress = silent) -> "np.ndarray":
+        """Unit embeddings (len(texts), d) in float32, on the GPU where there is one. Equal texts are computed once.
+
+        Only whole lists are remembered: in other company a text gets the same vector but for rounding, and the same
+        inputs must give the same bytes.
+        """
+        import numpy as np
+
+        key = hashlib.sha256("\0".join(texts).encode()).digest()
+        if key in self._known:
+            return self._known[key]
+        places: dict[str, list[int]] = {}
+        for place, text in enumerate(texts):
+            places.setdefault(text, []).append(place)
+        vectors = np.empty((len(texts), self.model.get_embedding_dimension()), np.float32)
+        different = sorted(places, key=len)  # of like length side by side, so that little is padding
+        for start in range(0, len(different), PER_CALL):
+            part = different[start : start + PER_CALL]
+            found = self.model.encode(part, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
+            for text, vector in zip(part, found, strict=True):
+                vectors[places[text]] = vector
+            progress("embedding", start + len(part), len(different), {})
+        if len(texts) <= KEPT_TEXTS:
+            self._known = dict([*self._known.items(), (key, vectors)][-KEPT_LISTS:])
+        return vectors
 
 
 def _load(embedder: str):
@@ -81,17 +103,23 @@ def _from_hub(address: str) -> Path:
 
 
 def norm_sim(rows: "np.ndarray", pool: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
-    """(NormSim_2, NormSim_inf) of unit rows (m, d) against the unit pool (n, d), each of shape (m,)."""
+    """(NormSim_2, NormSim_inf) of unit rows (m, d) against the unit pool (n, d), each of shape (m,).
+
+    The sum of squares over the pool is x^T (sum over t of f(t) f(t)^T) x: one (d, d) matrix for a pool of any size.
+    """
     import numpy as np
 
     two, top = np.empty(len(rows), np.float64), np.empty(len(rows), np.float64)
+    wide = pool.astype(np.float64)
+    gram = wide.T @ wide
     for part in _blocks(len(rows)):
-        squares, largest = np.zeros(part.stop - part.start), np.zeros(part.stop - part.start)
+        x = rows[part].astype(np.float64)
+        two[part] = np.sqrt(np.einsum("md,md->m", x @ gram, x).clip(0) / len(pool))
+        largest = np.zeros(len(x), np.float32)
         for columns in _blocks(len(pool)):
-            similarity = np.abs(rows[part] @ pool[columns].T)
-            squares += (similarity.astype(np.float64) ** 2).sum(1)
-            largest = np.maximum(largest, similarity.max(1))
-        two[part], top[part] = np.sqrt(squares / len(pool)), largest
+            similarity = rows[part] @ pool[columns].T
+            largest = np.maximum(largest, np.maximum(similarity.max(1), -similarity.min(1)))
+        top[part] = largest
     return two.clip(0, 1), top.clip(0, 1)
 
 

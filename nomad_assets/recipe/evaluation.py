@@ -30,6 +30,7 @@ class Evaluation:
     responses: "pl.DataFrame"
     scores: "pl.DataFrame"
     generated_tokens: int
+    precision: str
 
 
 def evaluate(
@@ -40,6 +41,7 @@ def evaluate(
     batch_size: int,
     resamples: int,
     seed: int,
+    precision: str = "auto",
     progress: Progress = silent,
 ) -> Evaluation:
     """Score the model in `folder`; the model is loaded once for all benchmarks.
@@ -51,7 +53,7 @@ def evaluate(
     from nomad_assets.recipe.models import load_tokenizer
 
     turns = Turns(load_tokenizer(folder), str(folder))
-    engine = TransformersEngine.load(folder, batch_size=batch_size, pad_id=turns.pad)
+    engine = TransformersEngine.load(folder, batch_size=batch_size, pad_id=turns.pad, precision=precision)
     total = questions.height
     lm = _harness_model(engine, turns, lambda done: progress("evaluation", done, max(total, done), {}))
     tasks = _task_manager(benchmarks)
@@ -64,9 +66,9 @@ def evaluate(
             tables.append((_log_probabilities(engine.model, turns, name, local), []))
     results = pl.DataFrame([r for table in tables for r in table[0]], schema=RESULTS)
     responses = pl.DataFrame([r for table in tables for r in table[1]], schema=RESPONSES)
-    generated = lm.generated_tokens
+    generated, used = lm.generated_tokens, engine.precision
     engine.close()
-    return Evaluation(results, responses, summarise(results, resamples, seed), generated)
+    return Evaluation(results, responses, summarise(results, resamples, seed), generated, used)
 
 
 RESULTS = {"benchmark": str, "question_id": str, "metric": str, "value": float}

@@ -40,25 +40,26 @@ def device() -> "torch.device":
 
 
 @functools.cache
-def computes_in_bf16() -> bool:
-    """Whether this machine computes faster in bf16 than in fp32: CUDA from Ampere on, and CPUs where it measures so.
+def computes_in_bf16(rows: int) -> bool:
+    """Whether this machine multiplies `rows` tokens by a weight matrix faster in bf16 than in fp32.
 
-    A CPU's flags do not tell: with AVX512-BF16 bf16 products ran four times as fast as fp32 on one machine and at half
-    the speed on another. So one matrix product of a training step's shape is timed in both, once per process.
+    CUDA does from Ampere on. A CPU's flags do not tell: with AVX512-BF16 bf16 products ran four times as fast as fp32 on
+    one machine and at half the speed on another, and thin products differ from thick ones. So one is timed in both,
+    once per process.
     """
     import torch
 
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    seconds = {kind: _product_seconds(kind) for kind in (torch.float32, torch.bfloat16)}
+    seconds = {kind: _product_seconds(kind, rows) for kind in (torch.float32, torch.bfloat16)}
     return seconds[torch.bfloat16] * 1.25 < seconds[torch.float32]
 
 
-def _product_seconds(kind: "torch.dtype") -> float:
-    """Fastest of several (512, 576) x (576, 1536) products on the CPU, in seconds."""
+def _product_seconds(kind: "torch.dtype", rows: int) -> float:
+    """Fastest of several (rows, 576) x (576, 1536) products on the CPU, in seconds."""
     import torch
 
-    a, b = torch.ones(512, 576, dtype=kind), torch.ones(576, 1536, dtype=kind)
+    a, b = torch.ones(rows, 576, dtype=kind), torch.ones(1536, 576, dtype=kind).T
     times = []
     for _ in range(8):
         begun = time.perf_counter()

@@ -19,7 +19,6 @@ NGRAM = 8
 COVERAGE = 0.5
 SHORT_QUESTION = 13
 SHINGLE = 3
-PERMUTATIONS = 128
 # Vowel signs and accents that stand alone are marks to Unicode, not letters: without them Hindi words fall to pieces.
 _MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
 # An operator before a number is a token too: "2 + 3" and "2 - 3" are different questions.
@@ -107,56 +106,3 @@ class ContaminationIndex:
 def _contains(words: list[str], part: list[str]) -> bool:
     # No token holds a space, and searching text takes linear time.
     return f" {' '.join(part)} " in f" {' '.join(words)} "
-
-
-class NearRepeats:
-    """Near-repeats by MinHash (datasketch) over word 3-grams, confirmed by the exact Jaccard similarity.
-
-    MinHash only proposes; a twin is reported when the true similarity of the two sets reaches the threshold.
-    A threshold of 1 turns the search off.
-    """
-
-    def __init__(self, threshold: float):
-        self.threshold = threshold
-        self.sets: dict[str, set[bytes]] = {}
-        if threshold < 1:
-            from datasketch import MinHashLSH
-
-            self.lsh = MinHashLSH(threshold=max(threshold - 0.1, 0.1), num_perm=PERMUTATIONS)
-
-    def twin(self, text: str) -> tuple[str, float] | None:
-        """(id, Jaccard similarity) of the most similar text added so far at or above the threshold, or None."""
-        if self.threshold >= 1:
-            return None
-        grams = shingles(text)
-        scored = [(jaccard(grams, self.sets[key]), key) for key in self.lsh.query(_minhash(grams))]
-        near = [(score, key) for score, key in scored if score >= self.threshold]
-        if not near:
-            return None
-        score, key = max(near, key=lambda pair: (pair[0], pair[1]))
-        return key, score
-
-    def add(self, key: str, text: str) -> None:
-        if self.threshold < 1:
-            grams = shingles(text)
-            self.sets[key] = grams
-            self.lsh.insert(key, _minhash(grams), check_duplication=False)
-
-
-def shingles(text: str) -> set[bytes]:
-    """Word 3-grams of a text; a shorter text is one shingle."""
-    words = folded(text)
-    return {" ".join(words[i : i + SHINGLE]).encode() for i in range(max(1, len(words) - SHINGLE + 1))}
-
-
-def jaccard(a: set[bytes], b: set[bytes]) -> float:
-    """|a & b| / |a | b|, 1 for two empty sets."""
-    return len(a & b) / len(a | b) if a or b else 1.0
-
-
-def _minhash(grams: set[bytes]):
-    from datasketch import MinHash
-
-    sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
-    sketch.update_batch(sorted(grams))
-    return sketch

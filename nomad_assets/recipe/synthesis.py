@@ -12,6 +12,7 @@ it ended:
 Attempts run in shards. A shard is written whole, so a step that died goes on with the next one.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from nomad_assets.recipe.seeding import derive_seed
 if TYPE_CHECKING:
     import polars as pl
 
+SMALLEST_SHARD = 64
+LOWEST_RATE = 0.05
 NOT_ATTEMPTED = "not_attempted"
 FINAL_ANSWER = re.compile(r"####\s*(-?[\d.,]+)")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]")
@@ -142,6 +145,13 @@ def completed(corpus: "pl.DataFrame") -> "pl.DataFrame":
     return corpus.filter(pl.col("response_end") == "completed")
 
 
+def _next_shard(settings: Synthesis, attempts: int, done: int) -> int:
+    """Attempts of the next shard: what the completion rate so far says is missing, and not too few to be worth a batch."""
+    rate = done / attempts if attempts else settings.responses_per_prompt
+    missing = math.ceil((settings.target - done) / max(rate, LOWEST_RATE))
+    return min(settings.shard_size, max(missing, SMALLEST_SHARD))
+
+
 def synthesize(
     settings: Synthesis,
     writer: Engine,
@@ -167,7 +177,7 @@ def synthesize(
     shards: list[pl.DataFrame] = []
     attempts = done = 0
     while done < settings.target and attempts < settings.max_attempts:
-        count = min(settings.shard_size, settings.max_attempts - attempts)
+        count = min(_next_shard(settings, attempts, done), settings.max_attempts - attempts)
         path = scratch / f"shard-{len(shards):06d}.parquet"
         if not path.is_file():
             shard = write_shard(attempts, count, settings, writer, answerer, turns, seed_of, cell)

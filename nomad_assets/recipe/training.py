@@ -7,9 +7,9 @@ For rows with prompt tokens P and response tokens R (each with the end-of-turn t
 summed over all rows of an optimizer step before dividing, so gradient accumulation and several processes give the same
 loss and gradients as one large batch.
 
-Rows of a batch share sequences: they are laid end to end in a few bins, position ids restart at every row, and the
-model attends within rows only. Hardly a token is padding. A hook in front of the language-model head passes on the
-supervised positions alone: logits have shape (S, V) with S supervised tokens instead of (rows, longest, V).
+Rows of a batch lie end to end in one sequence (packing.py), so no token is padding. The language-model head sees the S
+supervised positions alone, and its loss and gradients are taken a block of positions at a time (kernels.py): the
+logits, (S, V), never exist as a whole.
 """
 
 import math
@@ -22,15 +22,15 @@ from typing import TYPE_CHECKING
 from nomad_assets.errors import NomadError
 from nomad_assets.profile import Training
 from nomad_assets.recipe import checkpoints
+from nomad_assets.recipe.lean import make_lean
 from nomad_assets.recipe.masking import TrainingRow
+from nomad_assets.recipe.memory import keep_freed_memory
+from nomad_assets.recipe.packing import attend_within_rows, model_inputs, pack
 from nomad_assets.recipe.progress import Progress, silent
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
-
-
-MIN_BIN = 128
 
 
 @dataclass(frozen=True)
@@ -47,68 +47,87 @@ class TrainingResult:
     """Optimizer step of the checkpoint this run continued from; 0 when it started anew."""
 
 
-def pack(rows: list[TrainingRow]) -> dict[str, "torch.Tensor"]:
-    """Rows in B bins of length L: input_ids and position_ids (B, L); targets, weights and keep (S,) in the rows' order.
-
-    `keep` are the places, in the flattened bins, whose next token carries loss. A row's first token is never predicted.
-    L is the longest row, or 128 where rows are shorter: attention costs L per token, so long bins do not pay.
-    """
-    import torch
-
-    length = max(MIN_BIN, *(len(row.input_ids) for row in rows))
-    starts, filled = _place([len(row.input_ids) for row in rows], length)
-    ids = torch.zeros(len(filled) * length, dtype=torch.long)
-    # What no row fills is a row of its own, of token 0 and without loss.
-    positions = torch.cat([torch.cat([torch.zeros(used), torch.arange(length - used)]) for used in filled]).long()
-    keep, targets, weights = [], [], []
-    for start, row in zip(starts, rows, strict=True):
-        size = len(row.input_ids)
-        ids[start : start + size] = torch.tensor(row.input_ids)
-        positions[start : start + size] = torch.arange(size)
-        supervised = [place for place in range(1, size) if row.loss_weights[place] > 0]
-        keep.extend(start + place - 1 for place in supervised)
-        targets.extend(row.input_ids[place] for place in supervised)
-        weights.extend(row.loss_weights[place] for place in supervised)
-    return {
-        "input_ids": ids.view(-1, length),
-        "position_ids": positions.view(-1, length),
-        "keep": torch.tensor(keep),
-        "targets": torch.tensor(targets),
-        "weights": torch.tensor(weights, dtype=torch.float32),
-    }
-
-
-def _place(sizes: list[int], length: int) -> tuple[list[int], list[int]]:
-    """Start of each row in the flattened bins, and how far each bin is filled: first fit, longest rows first."""
-    starts, filled = [0] * len(sizes), []
-    for number in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
-        place = next((b for b, used in enumerate(filled) if used + sizes[number] <= length), len(filled))
-        if place == len(filled):
-            filled.append(0)
-        starts[number] = place * length + filled[place]
-        filled[place] += sizes[number]
-    return starts, filled
-
-
-def token_losses(model: "PreTrainedModel", batch: dict[str, "torch.Tensor"]) -> "torch.Tensor":
+def token_losses(model: "PreTrainedModel", batch: dict) -> "torch.Tensor":
     """Cross-entropy in nats at each supervised position, shape (S,), in float32."""
     import torch
 
-    # A hook and not a call of the parts, so that wrappers (DDP, FSDP) see the model's own forward.
-    head = getattr(model, "module", model).get_output_embeddings()
-    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[batch["keep"]], *inputs[1:]))
-    try:
-        logits = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits
-    finally:
-        handle.remove()
+    from nomad_assets.recipe import kernels
+
+    head = _head(model)
+    if not torch.is_grad_enabled() and _is_plain(head):
+        losses, whole = _through_head(
+            model, batch, lambda hidden: kernels.head_losses(hidden, head.weight, batch["targets"], torch.float32)
+        )
+        if whole:
+            return losses
+    logits, _ = _through_head(model, batch, head.forward)
     return torch.nn.functional.cross_entropy(logits.float(), batch["targets"], reduction="none")
 
 
-def weighted_loss(
-    model: "PreTrainedModel", batch: dict[str, "torch.Tensor"], total_weight: "torch.Tensor"
-) -> "torch.Tensor":
+def weighted_loss(model: "PreTrainedModel", batch: dict, total_weight: "torch.Tensor") -> "torch.Tensor":
     """The loss of the module's head, a scalar; `total_weight` is w*|P| + |R| over the whole optimizer step."""
+    from nomad_assets.recipe import kernels
+
+    head = _head(model)
+    if _is_plain(head):
+        weights = batch["weights"] / total_weight
+        loss, whole = _through_head(
+            model,
+            batch,
+            lambda hidden: kernels.HeadLoss.apply(hidden, head.weight, batch["targets"], weights, _kind(head)),
+        )
+        if whole:
+            return loss
     return (batch["weights"] * token_losses(model, batch)).sum() / total_weight
+
+
+def _head(model) -> "torch.nn.Module":
+    return getattr(model, "module", model).get_output_embeddings()
+
+
+def _is_plain(head) -> bool:
+    """Whether a head may be a bare matrix whose products are the logits. Some models scale or cap those afterwards."""
+    import torch
+
+    return type(head) is torch.nn.Linear and head.bias is None and getattr(head, "makes_logits", True)
+
+
+def _kind(head) -> "torch.dtype":
+    import torch
+
+    device = head.weight.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else head.weight.dtype
+
+
+def _through_head(model, batch: dict, instead: Callable) -> tuple["torch.Tensor", bool]:
+    """A forward pass in which `instead` takes the place of the head; and whether its result came out as it was.
+
+    `instead` gets the hidden states of the supervised positions, (S, d). The model is called as a whole, so that
+    wrappers (DDP, FSDP) see its own forward.
+    """
+    import torch
+
+    bare = getattr(model, "module", model)
+    if "row_sizes" in batch and not attend_within_rows(bare):
+        raise ValueError(f"{type(bare).__name__} cannot have rows laid end to end; pack them one row a line")
+    head, made = _head(model), None
+
+    def forward(hidden):
+        nonlocal made
+        made = instead(hidden.flatten(0, 1)[batch["keep"]])
+        return made
+
+    before = vars(head).get("forward")
+    head.forward = forward
+    try:
+        result = model(**model_inputs(batch)).logits
+    finally:
+        del head.forward
+        if before is not None:
+            head.forward = before
+    if not hasattr(head, "makes_logits") and made.any():  # zeros would be left as they are by a scale, too
+        head.makes_logits = torch.equal(result.detach(), made.detach())
+    return result, getattr(head, "makes_logits", True)
 
 
 def resolve_precision(precision: str) -> str:
@@ -116,7 +135,7 @@ def resolve_precision(precision: str) -> str:
     from nomad_assets.recipe.models import computes_in_bf16
 
     if precision == "auto":
-        return "bf16" if computes_in_bf16() else "fp32"
+        return "bf16" if computes_in_bf16(512) else "fp32"
     return precision
 
 
@@ -154,6 +173,7 @@ def train(
     `save` gets the whole state dict at the end, gathered from all processes, on the first of them.
     Raises NomadError when the loss stops being a number.
     """
+    keep_freed_memory()
     trainer, recorder = _trainer(model, rows, settings, seed, scratch, stage, progress)
     checkpoint = checkpoints.latest(scratch)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
@@ -195,8 +215,12 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         # compute_loss divides by the weight of the whole optimizer step already
         loss_is_scaled_for_ga = True
 
+        def training_step(self, model, inputs, num_items_in_batch=None):
+            step = super().training_step
+            return sum(step(model, part, num_items_in_batch) for part in inputs["parts"])
+
         def _get_num_items_in_batch(self, batch_samples, device):
-            total = sum(batch["weights"].sum() for batch in batch_samples).to(device)
+            total = sum(part["weights"].sum() for batch in batch_samples for part in batch["parts"]).to(device)
             return self.accelerator.gather(total).sum() if self.args.world_size > 1 else total
 
         def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -242,9 +266,17 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         dataloader_pin_memory=False,
     )
     if arguments.n_gpu > 1:
-        arguments._n_gpu = 1  # one process drives one GPU; DataParallel would cut the packed bins apart
+        arguments._n_gpu = 1  # one process drives one GPU; DataParallel would cut the rows apart
+    together = attend_within_rows(model)
+    make_lean(model)
+    # Processes that train together must make as many passes as each other.
+    most = settings.tokens_per_pass if settings.processes == 1 else sum(len(row.input_ids) for row in rows)
+
+    def collate(items: list[dict]) -> dict:
+        return {"parts": [pack(part, together) for part in token_batches([item["row"] for item in items], most)]}
+
     trainer = PromptLossTrainer(
-        model=model, args=arguments, train_dataset=_Rows(rows), data_collator=_collate, callbacks=[recorder]
+        model=model, args=arguments, train_dataset=_Rows(rows), data_collator=collate, callbacks=[recorder]
     )
     trainer.remove_callback(_printer())
     return trainer, recorder
@@ -261,10 +293,6 @@ class _Rows:
 
     def __getitem__(self, index: int) -> dict:
         return {"input_ids": self.rows[index].input_ids, "row": self.rows[index]}
-
-
-def _collate(items: list[dict]) -> dict[str, "torch.Tensor"]:
-    return pack([item["row"] for item in items])
 
 
 def _on_cpu() -> bool:
@@ -319,9 +347,11 @@ def response_log_probabilities(
     results: dict[str, float] = {}
     device = next(model.parameters()).device
     model.eval()
+    together = attend_within_rows(model)
     with torch.inference_mode():
         for batch in token_batches(rows, tokens_per_batch):
-            losses = token_losses(model, {k: v.to(device) for k, v in pack(batch).items()})
+            packed = pack(batch, together)
+            losses = token_losses(model, {k: v.to(device) if hasattr(v, "to") else v for k, v in packed.items()})
             for row, part in zip(batch, losses.split([row.supervised for row in batch]), strict=True):
                 results[row.id] = -part.mean().item()
     return [results[row.id] for row in rows]

@@ -8,7 +8,7 @@ import pytest
 
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe import embedding
-from nomad_assets.recipe.embedding import PACKAGED, embed, nearest, norm_sim
+from nomad_assets.recipe.embedding import PACKAGED, Embedder, nearest, norm_sim
 
 
 def unit(count: int, dimensions: int, seed: int) -> np.ndarray:
@@ -78,13 +78,13 @@ def test_the_packaged_embedder():
         "How do I fix a flat bicycle tyre?",
         "7 * 8 = 56",
     ]
-    vectors = embed(texts, PACKAGED)
+    vectors = Embedder(PACKAGED).embed(texts)
     assert (vectors.shape, vectors.dtype) == ((4, 384), np.float32)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     index, cosine = nearest(vectors[:1], vectors[1:])
     assert index.tolist() == [0]
     assert cosine[0] > 0.8
-    assert embed([], PACKAGED).shape == (0, 384)
+    assert Embedder(PACKAGED).embed([]).shape == (0, 384)
 
 
 def test_an_unknown_embedder(tmp_path):
@@ -92,9 +92,9 @@ def test_an_unknown_embedder(tmp_path):
         NomadError,
         match=r"^curation\.embedder '/no/such': no such folder; give a folder, hf://owner/name or 'all-MiniLM-L6-v2'$",
     ):
-        embed(["a"], "/no/such")
+        Embedder("/no/such").embed(["a"])
     with pytest.raises(NomadError, match=r"^hf://nobody: not of the form hf://owner/name"):
-        embed(["a"], "hf://nobody")
+        Embedder("hf://nobody").embed(["a"])
 
 
 @pytest.fixture
@@ -115,19 +115,19 @@ def hub_copy(tmp_path, monkeypatch):
 
 
 def test_an_embedder_from_the_hub_and_one_with_a_pickle(hub_copy):
-    np.testing.assert_array_equal(embed(["a"], "hf://own/embedder"), embed(["a"], PACKAGED))
+    np.testing.assert_array_equal(Embedder("hf://own/embedder").embed(["a"]), Embedder(PACKAGED).embed(["a"]))
     (hub_copy / "2_Dense").mkdir()
     (hub_copy / "2_Dense/pytorch_model.bin").write_bytes(b"")
     with pytest.raises(NomadError, match=r"2_Dense/pytorch_model\.bin is a pickled weight file"):
-        embed(["a"], "hf://own/embedder")
+        Embedder("hf://own/embedder").embed(["a"])
 
 
 def test_an_embedder_that_cannot_be_fetched(hub_copy):
     with pytest.raises(NomadError, match=r"^curation\.embedder 'hf://nobody/nothing': could not be loaded: "):
-        embed(["a"], "hf://nobody/nothing")
+        Embedder("hf://nobody/nothing").embed(["a"])
 
 
 def test_a_folder_that_is_no_embedder(tmp_path):
     (tmp_path / "notes.txt").write_text("no model")
     with pytest.raises(NomadError, match=rf"^curation\.embedder '{tmp_path}': "):
-        embed(["a"], str(tmp_path))
+        Embedder(str(tmp_path))

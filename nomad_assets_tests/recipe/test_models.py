@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe.embedding import embed
+from nomad_assets.recipe.embedding import Embedder
 from nomad_assets.recipe.models import (
     CHATML,
     TINY,
@@ -272,7 +272,7 @@ def test_an_embedder_with_pickled_weights_is_refused(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"never read")
     with pytest.raises(NomadError, match=rf"^curation\.embedder '{tmp_path}': {name} is a pickled weight file"):
-        embed(["a"], str(tmp_path))
+        Embedder(str(tmp_path))
 
 
 def test_training_arguments_beside_a_model_are_not_weights(copy, tmp_path):

@@ -1,4 +1,4 @@
-"""The contamination rule at its borders, and near-repeats."""
+"""The contamination rule at its borders."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nomad_assets.recipe.overlap import ContaminationIndex, NearRepeats, Overlap, jaccard, shingles, tokens
+from nomad_assets.recipe.overlap import ContaminationIndex, Overlap, tokens
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
 
@@ -182,68 +182,3 @@ def test_few_questions_of_gsm8k_are_in_its_training_set():
     )
     flagged = {overlap.question_id for row in rows("train") if (overlap := index.find(row["question"], row["answer"]))}
     assert 1 <= len(flagged) <= 8, sorted(flagged)
-
-
-# Near-repeats.
-
-
-def test_shingles_and_jaccard():
-    assert shingles("a b c d") == {b"a b c", b"b c d"}
-    assert shingles("a b") == {b"a b"}
-    assert shingles("") == {b""}
-    assert jaccard({b"1", b"2"}, {b"2", b"3"}) == 1 / 3
-    assert jaccard(set(), set()) == 1.0
-    assert jaccard({b"1"}, {b"2"}) == 0.0
-
-
-def test_a_twin_comes_with_its_true_similarity():
-    """20 words are 18 shingles. One word changed at the end breaks one: 17 shared of 19."""
-    near = NearRepeats(0.8)
-    near.add("first", words(0, 20))
-    assert near.twin(f"{words(0, 19)} other") == ("first", 17 / 19)
-    assert near.twin(words(0, 20).upper()) == ("first", 1.0)
-    assert near.twin(words(20, 40)) is None
-
-
-def test_the_threshold_is_met_by_the_true_similarity():
-    text, changed = words(0, 20), f"{words(0, 18)} other words"
-    assert jaccard(shingles(text), shingles(changed)) == 16 / 20
-    for threshold, expected in ((0.8, ("first", 0.8)), (0.81, None)):
-        near = NearRepeats(threshold)
-        near.add("first", text)
-        assert near.twin(changed) == expected
-
-
-def test_the_nearest_of_several_is_named():
-    near = NearRepeats(0.5)
-    near.add("far", f"{words(0, 15)} {words(50, 55)}")
-    near.add("close", f"{words(0, 19)} other")
-    assert near.twin(words(0, 20))[0] == "close"
-
-
-def test_one_turns_the_search_off():
-    near = NearRepeats(1.0)
-    near.add("first", words(0, 20))
-    assert near.twin(words(0, 20)) is None
-
-
-def test_number_swapped_word_problems_are_told_apart_at_the_default():
-    """Two numbers of a 23-word problem changed: 6 of 21 shingles differ, Jaccard 15/27; of interest to a lower threshold alone."""
-    problem = (
-        "Tom has {} bags with apples in each of them and he gives {} of all the apples away to his best friends today"
-    )
-    one, other = problem.format(3, 4), problem.format(5, 7)
-    similarity = jaccard(shingles(one), shingles(other))
-    assert 0.5 < similarity < 0.8
-    strict, lenient = NearRepeats(0.8), NearRepeats(0.5)
-    for near in (strict, lenient):
-        near.add("first", one)
-    assert strict.twin(other) is None
-    assert lenient.twin(other) == ("first", similarity)
-
-
-def test_a_long_number_swapped_problem_is_a_near_repeat_with_its_twin():
-    near = NearRepeats(0.8)
-    near.add("first", f"Tom has 3 apples {words(0, 40)}")
-    key, similarity = near.twin(f"Tom has 5 apples {words(0, 40)}")
-    assert (key, similarity) == ("first", 39 / 45)

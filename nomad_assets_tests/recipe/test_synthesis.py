@@ -14,7 +14,7 @@ from nomad_assets.recipe.engines import Generation, Request, TransformersEngine
 from nomad_assets.recipe.masking import Turns
 from nomad_assets.recipe.models import load_tokenizer
 from nomad_assets.recipe.seeding import derive_seed
-from nomad_assets.recipe.synthesis import completed, ending, final_answer, synthesize
+from nomad_assets.recipe.synthesis import _next_shard, completed, ending, final_answer, synthesize
 from nomad_assets.schemas import SyntheticCorpus, validate
 
 
@@ -221,6 +221,22 @@ def test_progress_ends_where_the_nearer_bound_is(turns, tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("target", "attempts", "done", "size"),
+    [
+        (40, 0, 0, 64),
+        (500, 0, 0, 500),
+        (5000, 0, 0, 1024),
+        (500, 500, 250, 500),
+        (500, 500, 490, 64),
+        (500, 64, 0, 1024),
+    ],
+)
+def test_a_shard_is_as_large_as_what_is_missing(target, attempts, done, size):
+    """At the rate so far; half of 500 failed, so another 500 are tried for the other 250 rows."""
+    assert _next_shard(Synthesis(target=target, max_attempts=10**5), attempts, done) == size
+
+
 def test_whole_shards_survive_a_crash(turns, tmp_path):
     def engine(dies_at: int | None = None) -> Scripted:
         return Scripted(turns, lambda n: says(turns, f"Item {n}?"), lambda n: says(turns, f"Answer {n}"), dies_at)
@@ -242,7 +258,7 @@ def test_whole_shards_survive_a_crash(turns, tmp_path):
 
 @pytest.fixture(scope="module")
 def engine(tiny_model: Path, turns: Turns) -> TransformersEngine:
-    return TransformersEngine.load(tiny_model, batch_size=8, pad_id=turns.pad)
+    return TransformersEngine.load(tiny_model, batch_size=8, pad_id=turns.pad, precision="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +266,7 @@ def sharp(tiny_model: Path, turns: Turns) -> TransformersEngine:
     """The tiny model with its logits -10 times as large: the untouched one draws almost uniformly, but for the last token."""
     import torch
 
-    made = TransformersEngine.load(tiny_model, batch_size=500, pad_id=turns.pad)
+    made = TransformersEngine.load(tiny_model, batch_size=500, pad_id=turns.pad, precision="fp32")
     with torch.no_grad():
         made.model.model.norm.weight *= -10
     return made

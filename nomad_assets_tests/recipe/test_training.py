@@ -6,19 +6,19 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+import transformers
 
 from nomad_assets.errors import NomadError
 from nomad_assets.profile import Training
 from nomad_assets.recipe import training
 from nomad_assets.recipe.masking import TrainingRow, Turns
 from nomad_assets.recipe.models import load_model, load_tokenizer
+from nomad_assets.recipe.packing import attend_within_rows, pack
 from nomad_assets.recipe.training import (
-    pack,
     passes,
     rate_factor,
     response_log_probabilities,
     token_batches,
-    token_losses,
     train,
     weighted_loss,
 )
@@ -80,41 +80,107 @@ def test_packed_loss_equals_the_formula_on_smollm2(smollm2_model: Path, weight: 
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_rows_in_a_pack_do_not_see_each_other(tiny_model: Path) -> None:
-    model = load_model(tiny_model, torch.float32)
-    rows = rows_of(tiny_model, 1.0)
-    alone = token_losses(model, pack(rows[2:3]))
-    packed = token_losses(model, pack(rows[:4])).split([row.supervised for row in rows[:4]])[2]
-    assert torch.allclose(alone, packed, atol=1e-5)
+TINY_SIZES = {
+    "vocab_size": 512, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 128, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+GPT2_SIZES = {
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 128,
+    "resid_pdrop": 0.0,
+    "embd_pdrop": 0.0,
+    "attn_pdrop": 0.0,
+}
+# (class, settings, rows may lie end to end, the head makes the logits)
+ARCHITECTURES = {
+    "Llama": ("Llama", {}, True, True),
+    "Mistral, a window shorter than its rows": ("Mistral", {"sliding_window": 4}, True, True),
+    "Qwen2, windows in one layer": (
+        "Qwen2", {"use_sliding_window": True, "sliding_window": 4, "layer_types": ["full_attention", "sliding_attention"]},
+        True, True,
+    ),
+    "Qwen3": ("Qwen3", {"head_dim": 8}, True, True),
+    "Gemma2, capped logits": (
+        "Gemma2", {"head_dim": 8, "sliding_window": 4, "attn_logit_softcapping": None, "final_logit_softcapping": 2.0},
+        True, False,
+    ),
+    "Gemma2, capped scores and logits": (
+        "Gemma2", {"head_dim": 8, "sliding_window": 4, "attn_logit_softcapping": 5.0, "final_logit_softcapping": 2.0},
+        False, False,
+    ),
+    "Granite, divided logits": ("Granite", {"logits_scaling": 2.0, "attention_multiplier": 0.2}, True, False),
+    "Cohere, multiplied logits": ("Cohere", {"logit_scale": 0.25}, True, False),
+    "GPT2": ("GPT2", GPT2_SIZES, True, True),
+    "GPTNeoX": ("GPTNeoX", {}, True, True),
+    "Phi, a head with a bias": ("Phi", {}, True, True),
+    "Mamba": ("Mamba", {"state_size": 4}, False, True),
+}  # fmt: skip
 
 
-def test_pack_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bins of 4: the longest row first, then the others where they fit; unfilled places are a row of their own."""
-    monkeypatch.setattr(training, "MIN_BIN", 4)
-    rows = [
-        TrainingRow("a", [5, 6, 7], [0.0, 0.5, 1.0]),
-        TrainingRow("b", [8, 9], [0.0, 1.0]),
-        TrainingRow("c", [3], [0.0]),
-    ]
-    batch = pack(rows)
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 3], [8, 9, 0, 0]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 0], [0, 1, 0, 1]]
-    assert batch["keep"].tolist() == [0, 1, 4]
-    assert batch["targets"].tolist() == [6, 7, 9]
-    assert batch["weights"].tolist() == [0.5, 1.0, 1.0]
+def tiny(name: str, settings: dict) -> transformers.PreTrainedModel:
+    """A model with weights large enough that its attention and its logits are far from uniform."""
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**{**TINY_SIZES, **settings})
+    model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return model
 
 
-def test_a_full_bin_and_the_next_ones_padding_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "MIN_BIN", 2)
-    batch = pack(
-        [
-            TrainingRow("a", [5, 6, 7], [0.0, 1.0, 1.0]),
-            TrainingRow("b", [8, 9, 4], [0.0, 1.0, 1.0]),
-            TrainingRow("c", [1], [0.0]),
-        ]
-    )
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 4], [1, 0, 0]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2], [0, 1, 2], [0, 0, 1]]
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_every_architecture_has_the_formulas_loss_and_gradients(tiny_model: Path, kind: str) -> None:
+    """Twice: the first pass of a model finds out whether its head makes the logits."""
+    name, settings, together, plain = ARCHITECTURES[kind]
+    rows = rows_of(tiny_model, 0.3, 4)
+    ours, theirs = tiny(name, settings), tiny(name, settings)
+    expected = reference_loss(theirs, rows)
+    expected.backward()
+    assert attend_within_rows(ours) == together
+    batch = pack(rows, together)
+    for _ in range(2):
+        ours.zero_grad()
+        loss = weighted_loss(ours, batch, batch["weights"].sum())
+        loss.backward()
+        assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+        for (part, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+            assert (a.grad - b.grad).norm() <= 1e-5 * b.grad.norm() + 1e-8, part
+    assert ours.get_output_embeddings().makes_logits == plain
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_every_architecture_has_the_formulas_losses_without_gradients(tiny_model: Path, kind: str) -> None:
+    name, settings, _, plain = ARCHITECTURES[kind]
+    rows, model = rows_of(tiny_model, 0.0, 4), tiny(name, settings)
+    expected = log_probabilities_by_hand(model, rows)
+    assert response_log_probabilities(model, rows, tokens_per_batch=64) == pytest.approx(expected, abs=1e-5)
+    assert model.get_output_embeddings().makes_logits == plain
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Granite, divided logits", "Phi, a head with a bias"])
+def test_loss_under_autocast_is_near_the_formula(tiny_model: Path, kind: str) -> None:
+    name, settings, together, plain = ARCHITECTURES[kind]
+    rows, model = rows_of(tiny_model, 0.3, 4), tiny(name, settings)
+    expected = reference_loss(model, rows).item()
+    attend_within_rows(model)
+    batch = pack(rows, together)
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = weighted_loss(model, batch, batch["weights"].sum())
+        assert loss.dtype == torch.float32
+        assert loss.item() == pytest.approx(expected, rel=1e-2)
+    assert model.get_output_embeddings().makes_logits == plain
+
+
+def test_a_batch_without_a_supervised_token_does_not_decide_about_the_head(tiny_model: Path) -> None:
+    name, settings, _, _ = ARCHITECTURES["Granite, divided logits"]
+    rows, model = rows_of(tiny_model, 0.3, 4), tiny(name, settings)
+    expected = reference_loss(model, rows).item()
+    empty, batch = pack([TrainingRow("empty", [3, 4], [0.0, 0.0])]), pack(rows)
+    assert weighted_loss(model, empty, batch["weights"].sum()).item() == 0
+    assert weighted_loss(model, batch, batch["weights"].sum()).item() == pytest.approx(expected, abs=1e-5)
 
 
 def weights_of(model: torch.nn.Module) -> torch.Tensor:
@@ -156,6 +222,63 @@ def test_accumulated_gradients_equal_the_formula(tiny_model: Path, accumulation:
     reference_loss(theirs, rows).backward()
     for (name, a), (_, b) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
         assert relative(a.grad, b.grad) < 1e-5, name
+
+
+@pytest.mark.parametrize(("tokens", "parts"), [(1, 8), (60, None)])
+def test_a_batch_in_parts_trains_as_in_one(tiny_model: Path, tmp_path: Path, monkeypatch, tokens, parts) -> None:
+    """A pass for each row, or for a few of them: the same losses, norms of the gradients and weights."""
+    rows, passed = rows_of(tiny_model, 0.3), []
+
+    def counted(model, batch, total):
+        passed[-1].append(len(batch["row_sizes"]))
+        return weighted_loss(model, batch, total)
+
+    monkeypatch.setattr(training, "weighted_loss", counted)
+    results, ends, start = [], [], weights_of(load_model(tiny_model, torch.float32))
+    for most in (10**6, tokens):
+        passed.append([])
+        model = load_model(tiny_model, torch.float32)
+        settings = Training(
+            epochs=3, batch_size=8, tokens_per_pass=most, learning_rate=1e-4, warmup=0.0, schedule="constant",
+            precision="fp32",
+        )  # fmt: skip
+        results.append(train(model, rows, settings, seed=1, scratch=tmp_path / str(most)))
+        ends.append(weights_of(model))
+    whole, cut = passed
+    assert whole == [8] * 3
+    assert sum(cut) == 8 * 3 and (len(cut) == parts * 3 if parts else 3 < len(cut) < 24)
+    assert results[0].steps == results[1].steps == 3
+    for one, other in zip(*(result.curve for result in results), strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-5)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-5)
+        assert one["learning_rate"] == other["learning_rate"]
+    assert (ends[0] - start).abs().max() > 1e-4, "nothing was trained"
+    assert (ends[0] - ends[1]).abs().max() < 1e-5
+    assert results[0].curve[0]["loss"] == pytest.approx(
+        reference_loss(load_model(tiny_model, torch.float32), rows).item(), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("setting", ["gradient_checkpointing", "length_grouped"])
+def test_settings_that_change_no_number(tiny_model: Path, tmp_path: Path, setting: str) -> None:
+    """One batch of all rows: recomputing its activations or sorting it by length leaves its loss and gradients."""
+    curves = []
+    for value in (False, True):
+        settings = Training(epochs=2, batch_size=8, learning_rate=1e-4, precision="fp32", **{setting: value})
+        model, rows = load_model(tiny_model, torch.float32), rows_of(tiny_model, 0.3)
+        curves.append(train(model, rows, settings, seed=1, scratch=tmp_path / str(value)).curve)
+    for one, other in zip(*curves, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-5)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-5)
+
+
+def test_a_model_whose_rows_cannot_lie_end_to_end_trains_on_padded_batches(tiny_model: Path, tmp_path: Path) -> None:
+    name, settings, _, _ = ARCHITECTURES["Gemma2, capped scores and logits"]
+    rows, model = rows_of(tiny_model, 0.3), tiny(name, settings)
+    expected = reference_loss(model, rows).item()
+    once = Training(epochs=1, batch_size=8, tokens_per_pass=60, learning_rate=1e-4, precision="fp32")
+    result = train(model, rows, once, seed=1, scratch=tmp_path)
+    assert result.curve[0]["loss"] == pytest.approx(expected, abs=1e-5)
 
 
 SETTINGS = Training(epochs=4, batch_size=2, gradient_accumulation=2, learning_rate=1e-3, precision="fp32")
@@ -244,14 +367,18 @@ def test_learning_rate_rises_and_falls_and_is_never_zero(schedule: str, expected
     assert rate_factor(0, 1, settings) == 1.0
 
 
-def test_response_log_probabilities_by_hand(tiny_model: Path) -> None:
-    model = load_model(tiny_model, torch.float32)
-    rows = rows_of(tiny_model, 0.0)
-    expected = []
+def log_probabilities_by_hand(model: torch.nn.Module, rows: list[TrainingRow]) -> list[float]:
+    means = []
     for row in rows:
         log_probabilities = model(torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
         places = [i for i, weight in enumerate(row.loss_weights) if weight > 0]
-        expected.append(sum(log_probabilities[i - 1, row.input_ids[i]].item() for i in places) / len(places))
+        means.append(sum(log_probabilities[i - 1, row.input_ids[i]].item() for i in places) / len(places))
+    return means
+
+
+def test_response_log_probabilities_by_hand(tiny_model: Path) -> None:
+    model, rows = load_model(tiny_model, torch.float32), rows_of(tiny_model, 0.0)
+    expected = log_probabilities_by_hand(model, rows)
     assert response_log_probabilities(model, rows, tokens_per_batch=64) == pytest.approx(expected, abs=1e-5)
 
 

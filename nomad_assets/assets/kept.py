@@ -1,0 +1,41 @@
+"""What stays loaded between the steps of one process: the embedder, and on CPUs the vLLM engine with other weights."""
+
+from pathlib import Path
+
+from nomad_assets.recipe.embedding import Embedder
+from nomad_assets.recipe.engines import Engine, VllmEngine, open_engine
+
+
+class Kept:
+    """Held by a Project. `engines` says whether the process goes on to other cells, so that an engine is worth keeping."""
+
+    def __init__(self, engines: bool):
+        self.engines = engines
+        self._vllm: VllmEngine | None = None
+        self._embedder: Embedder | None = None
+
+    def embedder(self, name: str) -> Embedder:
+        if self._embedder is None or self._embedder.name != name:
+            self._embedder = Embedder(name)
+        return self._embedder
+
+    def open_engine(self, name: str, folder: Path, **options) -> Engine:
+        """An engine with the weights in `folder`; give it back with `release`."""
+        if self._vllm is not None:
+            engine, self._vllm = self._vllm, None
+            if name == "vllm" and engine.take_weights(folder, options["max_length"]):
+                return engine
+            engine.close()
+        return open_engine(name, folder, **options)
+
+    def release(self, engine: Engine) -> None:
+        """Keep a vLLM engine for the next cell, close any other. On a GPU its memory is needed for the training of students."""
+        if self.engines and isinstance(engine, VllmEngine) and engine.on_cpu and self._vllm is None:
+            self._vllm = engine
+        else:
+            engine.close()
+
+    def close(self) -> None:
+        if self._vllm is not None:
+            self._vllm.close()
+        self._vllm = self._embedder = None
