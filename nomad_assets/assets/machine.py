@@ -10,7 +10,6 @@ from pathlib import Path
 LIBRARIES = (
     "accelerate",
     "dagster",
-    "datasketch",
     "duckdb",
     "lm_eval",
     "pandera",
