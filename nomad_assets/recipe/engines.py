@@ -99,6 +99,7 @@ class TransformersEngine:
         keep_freed_memory()
         self.model, self.batch_size, self.pad_id = model.eval(), batch_size, pad_id
         self.packs = attend_within_rows(model)
+        self.precision = {"bfloat16": "bf16", "float32": "fp32"}[str(model.dtype).removeprefix("torch.")]
 
     @classmethod
     def load(cls, folder: Path, *, batch_size: int, pad_id: int, precision: str = "auto") -> "TransformersEngine":
@@ -106,10 +107,6 @@ class TransformersEngine:
 
         model = load_model(folder, _kind(precision))
         return cls(model.to(device()), batch_size=batch_size, pad_id=pad_id)
-
-    @property
-    def precision(self) -> str:
-        return {"bfloat16": "bf16", "float32": "fp32"}[str(self.model.dtype).removeprefix("torch.")]
 
     def generate(
         self,

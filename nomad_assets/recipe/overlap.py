@@ -23,6 +23,7 @@ SHINGLE = 3
 _MARKS = "".join(chr(code) for code in range(0x300, 0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
 # An operator before a number is a token too: "2 + 3" and "2 - 3" are different questions.
 _WORD = re.compile(rf"[^\W_]+(?:[{_MARKS}]+[^\W_]*)*|[-−+*/×÷^<>=](?=\s*[\d(])")
+_ASCII_WORD = re.compile(r"[a-z0-9]+|[-+*/^<>=](?=\s*[\d(])")
 # Normalisation sorts a run of marks in quadratic time, minutes for a megabyte of them. Unicode's stream-safe text
 # format (UAX 15) ends a run after 30 with a joiner. The two half-width signs turn into marks, and the last
 # ranges are the marks of rare scripts and of music.
@@ -31,9 +32,9 @@ _RUN = re.compile(rf"([{_MARKS}\uff9e\uff9f\U00010a00-\U00011fff\U0001d165-\U000
 
 def tokens(text: str) -> list[str]:
     """Words and numbers, folded to lower case; punctuation and white space separate."""
-    if not text.isascii():  # normalisation leaves ASCII as it is
-        text = unicodedata.normalize("NFKC", _RUN.sub("\\1\u034f", text))
-    return _WORD.findall(text.casefold())
+    if text.isascii():  # normalisation leaves it as it is
+        return _ASCII_WORD.findall(text.lower())
+    return _WORD.findall(unicodedata.normalize("NFKC", _RUN.sub("\\1\u034f", text)).casefold())
 
 
 def folded(text: str) -> tuple[str, ...]:
