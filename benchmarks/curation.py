@@ -9,7 +9,7 @@ the tables to the verdicts on disk. `found` is the share of planted rows that we
 import sys
 from statistics import mean
 
-from harness import HERE, OURS, WORK, Contender, arguments, chosen, compare, report
+from harness import HERE, OURS, WORK, Contender, arguments, compare, report
 from planted import write_corpus
 
 sys.path.insert(0, str(HERE / "contenders"))
@@ -36,7 +36,7 @@ def main() -> None:
     table = f"curation-{options.rows}"
     truth = str(folder / "truth.parquet")
     runs = compare(
-        table, chosen(CONTENDERS, options.only), job, options.rounds,
+        table, CONTENDERS, job, options,
         lambda run: {"agreement": agreement(run["verdicts"], truth)},
     )  # fmt: skip
     more = {

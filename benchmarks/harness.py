@@ -117,14 +117,15 @@ def _watch_memory(process: subprocess.Popen):
 
 
 def compare(
-    table: str, contenders: list[Contender], job: dict, rounds: int, look: Callable[[dict], dict] = lambda run: {}
+    table: str, contenders: list[Contender], job: dict, options, look: Callable[[dict], dict] = lambda run: {}
 ) -> list[dict]:
     """All counted runs, also written to `results/TABLE.json` after each one; `look` adds what it finds in a run's files."""
+    contenders = chosen(contenders, options.only)
     for contender in contenders:
         interpreter(contender.environment)
     record = {"table": table, "machine": machine(), "job": _portable(job), "runs": []}
     RESULTS.mkdir(exist_ok=True)
-    for turn in range(rounds + 1):
+    for turn in range(1 - options.warm_up, options.rounds + 1):
         for contender in contenders if turn % 2 else reversed(contenders):
             if contender.rounds is not None and turn > contender.rounds:
                 continue
@@ -132,7 +133,7 @@ def compare(
             if "error" not in outcome:
                 outcome |= look(outcome)
             print(f"{table} round {turn} {contender.label}: {_brief(outcome)}", file=sys.stderr, flush=True)
-            if turn:
+            if turn > 0:
                 record["runs"].append({"round": turn, "contender": contender.label, **_portable(outcome)})
                 (RESULTS / f"{table}.json").write_text(json.dumps(record, indent=1) + "\n")
     return record["runs"]
@@ -190,6 +191,7 @@ def report(table: str, runs: list[dict], rate: str, of, more: dict | None = None
 def arguments(description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--warm-up", type=int, default=1, help="rounds before the counted ones")
     parser.add_argument("--only", default="", help="contenders whose label holds one of these words, with ours")
     return parser
 

@@ -8,7 +8,7 @@ also takes the log-probability of every reference answer and the intervals.
 
 import json
 
-from harness import OURS, ROOT, Contender, arguments, chosen, compare, report, teacher, write_rows
+from harness import OURS, ROOT, Contender, arguments, compare, report, teacher, write_rows
 
 CONTENDERS = [
     Contender(OURS, "nomad_scoring"),
@@ -30,7 +30,7 @@ def main() -> None:
         "model": str(teacher("word_problems")), "questions": write_rows(rows, "questions"), "rule": "gsm8k",
         "max_new_tokens": 64, "batch_size": 40, "dtype": "bfloat16", "variant": "best",
     }  # fmt: skip
-    runs = compare("scoring", chosen(CONTENDERS, options.only), job, options.rounds)
+    runs = compare("scoring", CONTENDERS, job, options)
     score = {"score": lambda run: max(value for name, value in run["scores"].items() if name != "log_probability")}
     print(report("scoring", runs, "questions/s", lambda run: run["questions"] / run["seconds_all"], score))
 

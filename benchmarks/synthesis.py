@@ -7,7 +7,7 @@ prompt and response both ended, per second of the whole process, imports and the
 bf16, at temperature 1.
 """
 
-from harness import OURS, Contender, arguments, chosen, compare, report, teacher
+from harness import OURS, Contender, arguments, compare, report, teacher
 
 CONTENDERS = [
     Contender(OURS, "nomad_synthesis", None, {"engine": "auto"}),
@@ -33,7 +33,7 @@ def main() -> None:
         "batch_size": min(options.rows, 128),
     }  # fmt: skip
     table = f"synthesis-{options.teacher}-{options.rows}"
-    runs = compare(table, chosen(CONTENDERS, options.only), job, options.rounds)
+    runs = compare(table, CONTENDERS, job, options)
     more = {
         "without start": lambda run: run["completed_tokens"] / run["seconds"],
         "start, s": lambda run: run["start_seconds"],

@@ -9,7 +9,7 @@ trained model's, in nats per response token on 16 of the rows, computed by the s
 
 import json
 
-from harness import OURS, Contender, arguments, base_model, chosen, compare, report, shipped_rows, write_rows
+from harness import OURS, Contender, arguments, base_model, compare, report, shipped_rows, write_rows
 
 CONTENDERS = [
     Contender(OURS, "nomad_training"),
@@ -35,12 +35,13 @@ def main() -> None:
         rows = [{"prompt": row["question"], "response": row["answer"]} for row in found]
     else:
         rows = shipped_rows("trivia", options.count)
-    table = f"training-{name}-{'masked' if options.masked else 'unmasked'}"
+    peers = "-others" if options.only and "TRL" not in options.only else ""
+    table = f"training-{name}-{'masked' if options.masked else 'unmasked'}{peers}"
     job = {
         "model": str(base_model()), "rows": write_rows(rows, table), "masked": options.masked, "variant": "documented",
         "batch_size": 8, "epochs": 1, "max_length": 512, "learning_rate": 1e-4, "seed": 0, "precision": "bf16",
     }  # fmt: skip
-    runs = compare(table, chosen(CONTENDERS, options.only), job, options.rounds)
+    runs = compare(table, CONTENDERS, job, options)
     more = {
         "peak MiB": lambda run: run["peak_mib"],
         "response loss": lambda run: run["final_eval_loss"],

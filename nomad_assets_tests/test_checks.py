@@ -265,7 +265,8 @@ def test_a_run_records_the_checks_of_its_cell_and_they_run_alone(project: Projec
     broken = found["curated_corpus", "stored_tables_keep_their_contract"]
     assert not broken.passed and broken.severity == dg.AssetCheckSeverity.ERROR and broken.partition == "unmasked|16"
     records = broken.metadata["failing_rows"].records
-    assert len(records) == 20 and records[0].data["table"] == "curated.parquet"
+    rows = project.store.require("curated_corpus", CELL).manifest.rows
+    assert len(records) == min(rows, 20) > 8 and records[0].data["table"] == "curated.parquet"
     assert found["teacher_model", "teacher_loss_fell"].passed
     assert found["teacher_model", "teacher_loss_fell"].metadata["loss_last_quarter"].value > 0
 
