@@ -36,7 +36,7 @@ class Contender:
     environment: str | None = None
     """Its requirements file in `contenders/`, without the ending; None is the project's own environment."""
     changes: dict = field(default_factory=dict)
-    """What differs from the table's job."""
+    """What differs from the table's job, to which `judge` is added: whether to judge the result, too (first round)."""
     rounds: int | None = None
     """Fewer rounds than the others, for one that takes many minutes."""
 
@@ -129,7 +129,7 @@ def compare(
         for contender in contenders if turn % 2 else reversed(contenders):
             if contender.rounds is not None and turn > contender.rounds:
                 continue
-            outcome = run_once(contender, job)
+            outcome = run_once(contender, {**job, "judge": turn == 1})
             if "error" not in outcome:
                 outcome |= look(outcome)
             print(f"{table} round {turn} {contender.label}: {_brief(outcome)}", file=sys.stderr, flush=True)
@@ -182,7 +182,8 @@ def report(table: str, runs: list[dict], rate: str, of, more: dict | None = None
         values = [of(run) for run in mine]
         ratios = [ours[run["round"]] / of(run) for run in mine if run["round"] in ours and label != OURS]
         against = f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else ""
-        cells = [f"{median([function(run) for run in mine]):.4g}" for function in more.values()]
+        found = [[value for run in mine if (value := function(run)) is not None] for function in more.values()]
+        cells = [f"{median(values):.4g}" if values else "" for values in found]
         value = f"{median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
         lines.append(f"| {' | '.join([label, value, against, str(len(mine)), *cells])} |")
     return "\n".join(lines)

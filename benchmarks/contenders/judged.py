@@ -113,7 +113,7 @@ def report(job: dict, watched: dict, rows: list[dict], folder: str, packages: li
         "rows": len(rows),
         "steps": watched["steps"],
         "losses": watched["losses"],
-        "final_eval_loss": response_loss(folder, rows, tokenizer),
+        "final_eval_loss": response_loss(folder, rows, tokenizer) if job.get("judge", True) else None,
         "precision": job["precision"],
         "versions": {package: importlib.metadata.version(package) for package in packages},
     }
