@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
@@ -78,12 +79,14 @@ def run_once(contender: Contender, job: dict, timeout: float = 1800) -> dict:
     }
     begun = time.monotonic()
     with open(log, "wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         peak = _watch_memory(process)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
             process.wait()
             return {"error": f"stopped after {timeout:.0f} s"}
     wall = time.monotonic() - begun
@@ -93,7 +96,10 @@ def run_once(contender: Contender, job: dict, timeout: float = 1800) -> dict:
 
 
 def _watch_memory(process: subprocess.Popen):
-    """Samples the memory of a process and its children ten times a second; returns a function that tells the peak."""
+    """Samples the resident memory of a process and its children ten times a second; returns what tells the peak.
+
+    Pages that processes share count for each of them, which overstates peers that fork.
+    """
     highest = 0
 
     def watch() -> None:
@@ -123,6 +129,7 @@ def compare(
     contenders = chosen(contenders, options.only)
     for contender in contenders:
         interpreter(contender.environment)
+    path = RESULTS / f"{table}{'-' + options.only.replace(',', '-') if options.only else ''}.json"
     record = {"table": table, "machine": machine(), "job": _portable(job), "runs": []}
     RESULTS.mkdir(exist_ok=True)
     for turn in range(1 - options.warm_up, options.rounds + 1):
@@ -135,7 +142,7 @@ def compare(
             print(f"{table} round {turn} {contender.label}: {_brief(outcome)}", file=sys.stderr, flush=True)
             if turn > 0:
                 record["runs"].append({"round": turn, "contender": contender.label, **_portable(outcome)})
-                (RESULTS / f"{table}.json").write_text(json.dumps(record, indent=1) + "\n")
+                path.write_text(json.dumps(record, indent=1) + "\n")
     return record["runs"]
 
 

@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("profile", choices=["smoke", "quickstart"])
     options = parser.parse_args()
     runs = []
+    RESULTS.mkdir(exist_ok=True)
     for _ in range(options.rounds):
         runs.append(once(options.profile))
         record = {"table": f"orchestration-{options.profile}", "machine": machine(), "runs": runs}

@@ -14,7 +14,7 @@ from planted import write_corpus
 
 
 def training_step() -> str:
-    """The second step of eight word problems, forward and backward, with the loss on prompt and response."""
+    """The second step of sixteen word problems, forward and backward, with the loss on prompt and response."""
     import torch
 
     from nomad_assets.recipe.lean import make_lean

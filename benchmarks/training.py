@@ -35,8 +35,7 @@ def main() -> None:
         rows = [{"prompt": row["question"], "response": row["answer"]} for row in found]
     else:
         rows = shipped_rows("trivia", options.count)
-    peers = "-others" if options.only and "TRL" not in options.only else ""
-    table = f"training-{name}-{'masked' if options.masked else 'unmasked'}{peers}"
+    table = f"training-{name}-{'masked' if options.masked else 'unmasked'}"
     job = {
         "model": str(base_model()), "rows": write_rows(rows, table), "masked": options.masked, "variant": "documented",
         "batch_size": 8, "epochs": 1, "max_length": 512, "learning_rate": 1e-4, "seed": 0, "precision": "bf16",

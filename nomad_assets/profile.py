@@ -120,9 +120,9 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     batch_size: Count = 8
-    """Rows per device and forward pass."""
+    """Rows per device that share a backward pass, or several of `tokens_per_pass`."""
     gradient_accumulation: Count = 1
-    """Forward passes per optimizer step."""
+    """Such batches per optimizer step."""
     tokens_per_pass: Count = 2048
     """Most tokens in one forward pass of a single process; a batch with more is cut in several, which give the same loss
     with less memory. A longer row stands alone."""
@@ -162,7 +162,7 @@ class Synthesis(Section):
     max_attempts: Count
     """Attempts after which a corpus is left as it is."""
     shard_size: Count = 1024
-    """Most attempts in a shard; whole shards survive a crash, and none is larger than what is still wanted."""
+    """Most attempts in a shard; whole shards survive a crash. A shard has as many as still seem needed, and at least 64."""
     batch_size: Count = 128
     """Sequences decoded at once (transformers engine)."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"

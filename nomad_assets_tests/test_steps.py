@@ -398,7 +398,9 @@ def test_code_version_and_the_content_of_parents_count(tmp_path):
     assert input_digest(step, cell, settings, {("curated_corpus", cell): other}) != base
     assert input_digest(step, cell, settings, {}) != base
     assert input_digest(step, cell, settings, {("curated_corpus", Cell(16, "masked")): first}) != base
-    assert input_digest(replace(step, code_version="another"), cell, settings, {("curated_corpus", cell): first}) != base
+    assert (
+        input_digest(replace(step, code_version="another"), cell, settings, {("curated_corpus", cell): first}) != base
+    )
     assert input_digest(step, cell, {"seed": 1}, {("curated_corpus", cell): first}) != base
 
 

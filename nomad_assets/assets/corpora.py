@@ -7,6 +7,7 @@ import polars as pl
 
 from nomad_assets import schemas
 from nomad_assets.assets.inputs import preview, question_triples, stored_questions
+from nomad_assets.assets.machine import DECODED_ROWS, work_precision
 from nomad_assets.assets.models import picture
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
@@ -36,15 +37,17 @@ def _synthetic_corpus(project: Project) -> dg.AssetsDefinition:
         teacher = work.parent("teacher_model") / "model"
         turns = Turns(models.load_tokenizer(teacher), str(teacher))
         longest = settings.prompt.max_new_tokens + settings.response.max_new_tokens
-        name = choose_engine(settings.engine, settings.target * longest)
+        name = _chosen_engine(work, settings.target * longest)
         pair = _EnginePair(work, name, teacher, turns)
+        whole = False
         try:
             corpus = synthesize(
                 settings, pair.writer, pair.answerer, turns,
                 seed_parts=(work.seed,), cell=work.cell.label, scratch=work.scratch / "shards", progress=work.progress,
             )  # fmt: skip
+            whole = True
         finally:
-            pair.close()
+            pair.close(whole)
         work.write(corpus, "corpus.parquet", schemas.SyntheticCorpus)
         attempts = corpus["attempt"].n_unique()
         ended = corpus.filter(pl.col("prompt_end") == "completed")["attempt"].n_unique()
@@ -62,6 +65,17 @@ def _synthetic_corpus(project: Project) -> dg.AssetsDefinition:
         )  # fmt: skip
 
     return synthetic_corpus
+
+
+def _chosen_engine(work: Work, tokens: int) -> str:
+    """The engine of this corpus, noted in scratch: a step that goes on after a crash must not change it half-way."""
+    note = work.scratch / "engine.txt"
+    if not note.is_file():
+        setting = work.profile.synthesis.engine
+        name = "vllm" if setting == "auto" and work.kept.holds_vllm else choose_engine(setting, tokens)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(name, encoding="utf-8")
+    return note.read_text(encoding="utf-8")
 
 
 class _EnginePair:
@@ -105,14 +119,14 @@ class _EnginePair:
         share = 1.0 if settings.answerer is None else 0.5
         engine = self.work.kept.open_engine(
             self.name, folder, batch_size=settings.batch_size, max_length=longest, pad_id=turns.pad, memory_share=share,
-            precision=settings.precision,
+            precision=work_precision(self.work.store, settings.precision, DECODED_ROWS),
         )  # fmt: skip
         self.engines.append(engine)
         return engine
 
-    def close(self) -> None:
+    def close(self, whole: bool) -> None:
         for engine in self.engines:
-            self.work.kept.release(engine)
+            self.work.kept.release(engine, whole)
 
 
 def _curated_corpus(project: Project) -> dg.AssetsDefinition:

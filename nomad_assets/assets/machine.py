@@ -7,6 +7,11 @@ import re
 import sys
 from pathlib import Path
 
+from nomad_assets.storage import Store, digest
+
+MEASURED = ".measured"
+# Rows of the matrix products that decide about a precision: of a training step, and of decoding a batch.
+TRAINED_ROWS, DECODED_ROWS = 512, 64
 LIBRARIES = (
     "accelerate",
     "dagster",
@@ -31,7 +36,10 @@ def reset_peak_memory() -> bool:
 
 
 def peak_memory(was_reset: bool) -> int | None:
-    """Peak resident memory in bytes since the reset; None where the platform does not tell."""
+    """Peak resident memory of the process in bytes since the reset; None where the platform does not tell.
+
+    With what earlier steps of the same process left: models that are kept, and memory that was freed (recipe/memory.py).
+    """
     if not was_reset:
         return None
     match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
@@ -60,3 +68,31 @@ def host() -> dict[str, str]:
 
         facts["device"] = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
     return facts
+
+
+def work_precision(store: Store, setting: str, rows: int) -> str:
+    """`bf16` or `fp32` for products of that many rows; `auto` is what this machine measured the first time.
+
+    It is measured in time, so that a busy moment could turn it; and all processes that work on a store, one after the
+    other or together, must compute alike. So the answer is noted in the store, for each kind of machine.
+    """
+    if setting != "auto":
+        return setting
+    import torch
+
+    from nomad_assets.recipe.models import computes_in_bf16
+
+    kind = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"{platform.processor()} {_cpu()}"
+    note = store.root / MEASURED / f"{digest([kind, os.cpu_count(), torch.__version__, rows])[:16]}.txt"
+    if not note.is_file():
+        note.parent.mkdir(parents=True, exist_ok=True)
+        own = note.with_suffix(f".{os.getpid()}")
+        own.write_text("bf16" if computes_in_bf16(rows) else "fp32", encoding="utf-8")
+        own.rename(note)
+    return note.read_text(encoding="utf-8")
+
+
+def _cpu() -> str:
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from nomad_assets import schemas
+from nomad_assets.assets.machine import TRAINED_ROWS, work_precision
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
 from nomad_assets.profile import Training
@@ -75,10 +76,11 @@ def train_model(
     base = work.parent("base_model") / "model"
     turns = Turns(models.load_tokenizer(base), str(base))
     rows, too_long = training_rows(turns, examples, prompt_loss_weight, settings.max_length)
+    precision = work_precision(work.store, settings.precision, TRAINED_ROWS)
     result = train_folder(
         base,
         rows,
-        settings,
+        settings.model_copy(update={"precision": precision}),
         seed=work.seed,
         scratch=work.scratch,
         out=work.stage / "model",

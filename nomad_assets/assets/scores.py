@@ -5,6 +5,7 @@ import polars as pl
 
 from nomad_assets import schemas
 from nomad_assets.assets.inputs import preview, stored_questions
+from nomad_assets.assets.machine import DECODED_ROWS, work_precision
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.recipe import models
 from nomad_assets.recipe.evaluation import evaluate
@@ -59,7 +60,7 @@ def _score(work: Work, model: str) -> Outcome:
         batch_size=settings.batch_size,
         resamples=settings.bootstrap,
         seed=work.profile.seed,
-        precision=settings.precision,
+        precision=work_precision(work.store, settings.precision, DECODED_ROWS),
         progress=work.progress,
     )
     work.write(found.results, "results.parquet", schemas.QuestionResults)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PACKAGED = "all-MiniLM-L6-v2"
 BLOCK = 4096
 PER_CALL = 2048
-KEPT_LISTS, KEPT_TEXTS = 4, 50_000  # 300 MB at most
+KEPT_BYTES = 128 * 2**20
 OTHER_RUNTIMES = ("onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tflite")
 SAFE = {"use_safetensors": True}  # weights are never unpickled
 
@@ -37,6 +37,7 @@ class Embedder:
     def __init__(self, name: str):
         """Raises NomadError when there is none of that name."""
         self.name, self.model = name, _load(name)
+        self.on_cpu = self.model.device.type == "cpu"
         self._known: dict[bytes, np.ndarray] = {}
 
     def embed(self, texts: list[str], progress: Progress = silent) -> "np.ndarray":
@@ -49,6 +50,7 @@ class Embedder:
 
         key = hashlib.sha256("\0".join(texts).encode()).digest()
         if key in self._known:
+            self._known[key] = self._known.pop(key)  # the last one that was asked for is the last to go
             return self._known[key]
         places: dict[str, list[int]] = {}
         for place, text in enumerate(texts):
@@ -61,8 +63,10 @@ class Embedder:
             for text, vector in zip(part, found, strict=True):
                 vectors[places[text]] = vector
             progress("embedding", start + len(part), len(different), {})
-        if len(texts) <= KEPT_TEXTS:
-            self._known = dict([*self._known.items(), (key, vectors)][-KEPT_LISTS:])
+        if vectors.nbytes <= KEPT_BYTES:
+            self._known[key] = vectors
+            while sum(kept.nbytes for kept in self._known.values()) > KEPT_BYTES:
+                del self._known[next(iter(self._known))]
         return vectors
 
 

@@ -62,7 +62,7 @@ class Engine(Protocol):
 def choose_engine(setting: str, expected_tokens: int) -> str:
     """`transformers` or `vllm` for a job of that many tokens; `auto` decides, anything else is taken as said.
 
-    vLLM counts as fitting the machine when its platform plugin finds a device; CUDA needs 4 GiB free.
+    vLLM fits the machine where 4 GiB are free: of the GPU's memory where there is one, else of the machine's.
     """
     if setting != "auto":
         return setting
@@ -175,13 +175,14 @@ class _Batch:
 
     def __len__(self) -> int:
         """Rows still being written."""
-        return sum(name is not None for name in self.names)
+        return len(self._running())
 
     def joined(self, other: "_Batch") -> "_Batch":
         """This batch with the rows of another one, the shorter cache padded on the left."""
         import torch
 
         with torch.inference_mode():
+            self.logits = self.logits[self._keep(self._running())]
             first = int(self.mask.any(0).nonzero()[0])  # what only rows that left had used
             length = max(self.mask.shape[1] - first, other.mask.shape[1])
 
@@ -213,9 +214,9 @@ class _Batch:
                     ids.append(token)
                 if token in self.stop_ids or len(ids) == self.sampling.max_new_tokens:
                     ended[name], self.names[place] = Generation(ids, token in self.stop_ids), None
-            staying = [place for place, name in enumerate(self.names) if name is not None]
+            staying = self._running()
             if len(staying) <= LEAVE_AT * len(self.names):
-                chosen = self._keep(staying, chosen)
+                chosen = chosen[self._keep(staying)]
             if staying:
                 positions = self.mask.sum(-1, keepdim=True)
                 self.mask = torch.nn.functional.pad(self.mask, (0, 1), value=1)
@@ -225,7 +226,11 @@ class _Batch:
                 ).logits[:, -1]  # fmt: skip
         return ended
 
-    def _keep(self, places: list[int], chosen: "torch.Tensor") -> "torch.Tensor":
+    def _running(self) -> list[int]:
+        return [place for place, name in enumerate(self.names) if name is not None]
+
+    def _keep(self, places: list[int]) -> "torch.Tensor":
+        """Let all other rows leave; the places as a tensor, to choose from what else there is of each row."""
         import torch
 
         keep = torch.tensor(places, device=self.device, dtype=torch.long)
@@ -234,7 +239,7 @@ class _Batch:
         self.uniform = None if self.uniform is None else self.uniform[keep]
         if places:
             self.cache.batch_select_indices(keep)
-        return chosen[keep]
+        return keep
 
     def _prefill(self, contexts: list[list[int]]) -> tuple["torch.Tensor", "DynamicCache"]:
         """(logits of each row's next token (R, V), the left-padded cache of the contexts)."""
@@ -333,8 +338,7 @@ class VllmEngine:
         if max_length > self.max_length or _architecture(folder) != self.config:
             return False
         self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
-        self.llm.reset_prefix_cache()  # what it holds was computed by the weights before
-        return True
+        return self.llm.reset_prefix_cache()  # what it holds was computed by the weights before
 
     def generate(
         self,

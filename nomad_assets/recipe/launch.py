@@ -5,6 +5,7 @@ parallel, or FSDP where the settings say so. They read a job file and write thei
 its progress as JSON lines, which this process passes on.
 """
 
+import gc
 import json
 import os
 import socket
@@ -40,7 +41,9 @@ def train_folder(
     Raises NomadError when the loss stops being a number, or with the last lines of output when a process fails.
     """
     if settings.processes == 1:
-        return _train_here(base, rows, settings, seed, scratch, out, dtype, progress)
+        result = _train_here(base, rows, settings, seed, scratch, out, dtype, progress)
+        gc.collect()  # the model's parts hold methods that hold them
+        return result
     scratch.mkdir(parents=True, exist_ok=True)
     job = {
         "base": str(base), "rows": [asdict(row) for row in rows], "settings": settings.model_dump(mode="json"),

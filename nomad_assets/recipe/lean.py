@@ -19,7 +19,7 @@ def make_lean(model: "PreTrainedModel") -> int:
     width = model.config.get_text_config().hidden_size
     count = 0
     for module in list(model.modules()):
-        forward = _norm if _is_norm(module, width) else _gated if _is_gated(module) else None
+        forward = _norm if _is_norm(module, width) else _gated if _is_gated(module, width) else None
         if forward is not None and _agrees(module, forward, width):
             module.forward = types.MethodType(forward, module)  # a copy of the module gets a method of its own
             count += 1
@@ -45,13 +45,15 @@ def _norm(module, x):
     return ScaledNorm.apply(x, module.weight, module.variance_epsilon, _kind(x))
 
 
-def _is_gated(module) -> bool:
+def _is_gated(module, width: int) -> bool:
     """A layer with a silu gate. The gate's function is looked at itself: with small weights all of them are alike."""
     import torch
 
     parts = [getattr(module, name, None) for name in ("gate_proj", "up_proj", "down_proj")]
     function = getattr(module, "act_fn", None)
     if function is None or any(type(part) is not torch.nn.Linear for part in parts) or parts[2].bias is not None:
+        return False
+    if parts[0].in_features != width:
         return False
     x = torch.linspace(-6, 6, 25)
     return torch.allclose(function(x), torch.nn.functional.silu(x), atol=TOLERANCE)

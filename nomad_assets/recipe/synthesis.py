@@ -12,6 +12,7 @@ it ended:
 Attempts run in shards. A shard is written whole, so a step that died goes on with the next one.
 """
 
+import functools
 import math
 import re
 from collections import Counter
@@ -63,17 +64,18 @@ def write_shard(
     turns: Turns,
     seed_of: Callable[[str, int], int],
     cell: str,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> "pl.DataFrame":
     """Attempts `first_attempt` to `first_attempt + attempts - 1` as rows of the SyntheticCorpus schema.
 
     `answerer` opens the engine that answers, with its own turns; it is called only when there is a prompt to answer.
-    `seed_of(phase, number)` gives each generation its own seed.
+    `seed_of(phase, number)` gives each generation its own seed. `tell` gets the share of the shard that is done.
     """
     import polars as pl
 
     numbers = range(first_attempt, first_attempt + attempts)
     requests = [Request(turns.header, seed_of("prompt", number)) for number in numbers]
-    prompts = writer.generate(requests, settings.prompt, {turns.prompt_end})
+    prompts = writer.generate(requests, settings.prompt, {turns.prompt_end}, lambda n: tell(n / attempts / 2))
     rows: list[dict] = []
     pending: list[dict] = []
     for number, request, generation in zip(numbers, requests, prompts, strict=True):
@@ -87,11 +89,11 @@ def write_shard(
             continue
         pending.extend({**row, "response_index": k} for k in range(settings.responses_per_prompt))
     if pending:
-        rows.extend(_answer(pending, settings, answerer, seed_of, cell))
+        rows.extend(_answer(pending, settings, answerer, seed_of, cell, lambda n: tell(0.5 + n / len(pending) / 2)))
     return pl.DataFrame(sorted(rows, key=lambda r: (r["attempt"], r["response_index"])), schema=COLUMNS)
 
 
-def _answer(pending: list[dict], settings: Synthesis, answerer, seed_of, cell: str) -> list[dict]:
+def _answer(pending: list[dict], settings: Synthesis, answerer, seed_of, cell: str, on_progress) -> list[dict]:
     """Phase 2 for the given prompts; agreement is the share of all its responses; one that did not complete agrees with none."""
     engine, turns = answerer()
     count = settings.responses_per_prompt
@@ -103,9 +105,8 @@ def _answer(pending: list[dict], settings: Synthesis, answerer, seed_of, cell: s
         for row in pending
     ]
     rows = []
-    for row, request, generation in zip(
-        pending, requests, engine.generate(requests, settings.response, {turns.response_end}), strict=True
-    ):
+    generations = engine.generate(requests, settings.response, {turns.response_end}, on_progress)
+    for row, request, generation in zip(pending, requests, generations, strict=True):
         end, text = ending(generation, turns)
         facts = {
             "response_seed": request.seed, "response": text, "response_end": end,
@@ -176,20 +177,25 @@ def synthesize(
     scratch.mkdir(parents=True, exist_ok=True)
     shards: list[pl.DataFrame] = []
     attempts = done = 0
+
+    def report(running: int, share: float) -> None:
+        # Whichever bound is nearer says how far the work is. What a shard completes is known at its end.
+        near = max(done / settings.target, (attempts + share * running) / settings.max_attempts)
+        progress(
+            "synthesis", min(near, 1.0) * settings.target, settings.target, {"attempts": attempts, "completed": done}
+        )
+
     while done < settings.target and attempts < settings.max_attempts:
         count = min(_next_shard(settings, attempts, done), settings.max_attempts - attempts)
         path = scratch / f"shard-{len(shards):06d}.parquet"
         if not path.is_file():
-            shard = write_shard(attempts, count, settings, writer, answerer, turns, seed_of, cell)
+            tell = functools.partial(report, count)
+            shard = write_shard(attempts, count, settings, writer, answerer, turns, seed_of, cell, tell)
             partial = path.with_suffix(".partial")
             shard.write_parquet(partial)
             partial.rename(path)
         shards.append(pl.read_parquet(path))
         attempts += count
         done += completed(shards[-1]).height
-        # Whichever bound is nearer says how far the work is.
-        share = max(done / settings.target, attempts / settings.max_attempts)
-        progress(
-            "synthesis", min(share, 1.0) * settings.target, settings.target, {"attempts": attempts, "completed": done}
-        )
+        report(0, 0.0)
     return pl.concat(shards)

@@ -114,15 +114,18 @@ def test_an_engine_is_kept_on_a_cpu_alone_and_for_one_shape(monkeypatch: pytest.
     new = Counting(True, True)
     monkeypatch.setattr(kept, "open_engine", lambda name, folder, **options: new)
     first, keeper = Counting(True, True), kept.Kept(engines=True)
-    keeper.release(first)
+    keeper.release(first, True)
     assert keeper.open_engine("vllm", Path("other"), max_length=9) is first
     assert (first.taken, first.closed) == ([(Path("other"), 9)], 0)
-    keeper.release(first)
+    keeper.release(first, True)
     first.fits = False
     assert keeper.open_engine("vllm", Path("third"), max_length=9) is new and first.closed == 1
-    keeper.release(new)
+    keeper.release(new, True)
     keeper.close()
     assert new.closed == 1
+    broken = Counting(True, True)
+    keeper.release(broken, False)
+    assert broken.closed == 1 and not keeper.holds_vllm
     for engine, other in ((Counting(False, True), keeper), (Counting(True, True), kept.Kept(engines=False))):
-        other.release(engine)
+        other.release(engine, True)
         assert engine.closed == 1
