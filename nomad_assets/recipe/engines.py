@@ -322,7 +322,10 @@ class VllmEngine:
         from vllm import LLM
 
         self.config = _architecture(folder)
+        # A prefill that is cut in parts takes back random numbers of its rows, which torch's CPU generators cannot.
+        whole_prefills = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(max_length, 8192)}
         self.llm = LLM(
+            **(whole_prefills if self.on_cpu else {}),
             model=str(folder),
             dtype="bfloat16",
             max_model_len=max_length,

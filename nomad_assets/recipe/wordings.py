@@ -1,6 +1,6 @@
 """Many texts at once, as word numbers in one flat array: what overlap.py says of one text, said of millions.
 
-Nothing here is approximate. A vocabulary gives each word a number, a word 3-gram is three of them, and two prompts are
+No verdict here is approximate. A vocabulary gives each word a number, a word 3-gram is three of them, and two prompts are
 near-repeats when the Jaccard similarity of their 3-gram sets reaches the threshold t. Pairs are found by the prefix
 filter (Chaudhuri et al. 2006; Bayardo et al. 2007): put every set of n grams in one order, the rarest first. Two sets of
 similarity t or more share a gram within the first n - ceil(t*n) + 1 of each. In text most of those first grams occur
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 BASE = 0x9E3779B97F4A7C15  # odd, so that multiplying by it loses nothing modulo 2^64
 TABLE_BITS = 22
+FREQUENCY_BITS = 4
 UNKNOWN = -1
 
 
@@ -93,9 +94,11 @@ def _hashes(words: "np.ndarray", size: int) -> "np.ndarray":
 
 
 class GramSets:
-    """The word 3-grams of texts as sets of numbers: `grams` (total,) int32, text i has grams[starts[i] : starts[i + 1]].
+    """The word 3-grams of texts as sets of numbers: `grams` (total,) uint64, text i has grams[starts[i] : starts[i + 1]].
 
-    Rarer grams have smaller numbers, and each set is in ascending order. A text of fewer than three words is one gram.
+    Each set is in ascending order, and rarer grams have smaller numbers: above the three words stands how often the
+    gram occurs, as a power of two, counted by a hash. The order is the same in all sets, which is all that the prefix
+    filter needs. A text of fewer than three words is one gram.
     """
 
     def __init__(self, wordings: Wordings):
@@ -107,31 +110,40 @@ class GramSets:
         none = len(wordings.vocabulary)  # stands where a short text has no third word
         words = np.full(starts[-1], none, np.int64)
         words[np.arange(len(wordings.words)) + np.repeat(starts[:-1] - wordings.starts[:-1], sizes)] = wordings.words
-        owner = np.repeat(np.arange(len(sizes), dtype=np.int64), padded - SHINGLE + 1)
-        begins = np.arange(len(owner)) + owner * (SHINGLE - 1)
+        counts = padded - SHINGLE + 1
+        begins = np.arange(counts.sum()) + np.repeat(np.arange(len(sizes)) * (SHINGLE - 1), counts)
         numbers = words[begins]
         for offset in range(1, SHINGLE):
-            numbers = _dense(numbers)[1] if numbers.size and numbers.max() > 2**62 // (none + 1) else numbers
+            if numbers.size and numbers.max() >= 2 ** (64 - FREQUENCY_BITS) // (none + 1):
+                numbers = np.unique(numbers, return_inverse=True)[1]
             numbers = numbers * (none + 1) + words[begins + offset]
-        del words, begins
-        count, numbers = _dense(numbers)
-        # Each gram once per text, then by how many texts have it.
-        pairs = np.unique(owner * count + numbers)
-        del owner, numbers
-        texts, numbers = np.divmod(pairs, max(count, 1))
-        frequency = np.bincount(numbers, minlength=count)
-        rank = np.empty(count, np.int64)
-        rank[np.argsort(frequency, kind="stable")] = np.arange(count)
-        self.grams = (np.sort(texts * count + rank[numbers]) - texts * count).astype(np.int32)
-        self.starts = np.concatenate([[0], np.cumsum(np.bincount(texts, minlength=len(sizes)))])
+        numbers = numbers.astype(np.uint64)
+        buckets = (numbers * np.uint64(BASE)) >> np.uint64(64 - TABLE_BITS)
+        often = np.log2(np.bincount(buckets.astype(np.int64), minlength=1).clip(1, 2 ** (2**FREQUENCY_BITS - 1)))
+        numbers |= often.astype(np.uint64)[buckets] << np.uint64(64 - FREQUENCY_BITS)
+        self.grams, self.starts = _sets(numbers, counts)
 
 
-def _dense(values: "np.ndarray") -> tuple[int, "np.ndarray"]:
-    """How many different values there are, and the number of each, from 0."""
+def _sets(numbers: "np.ndarray", counts: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
+    """Runs of `counts` numbers, each in ascending order and without repeats, and where they start.
+
+    Runs of one length are sorted together, as the rows of a matrix.
+    """
     import numpy as np
 
-    different, numbers = np.unique(values, return_inverse=True)
-    return len(different), numbers
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    if not len(counts):
+        return numbers, starts
+    first = np.ones(len(numbers), bool)
+    by_length = np.argsort(counts, kind="stable")
+    lengths, begins = np.unique(counts[by_length], return_index=True)
+    for length, texts in zip(lengths, np.split(by_length, begins[1:]), strict=True):
+        places = starts[texts][:, None] + np.arange(length)
+        rows = np.sort(numbers[places], axis=1)
+        numbers[places] = rows
+        first[places[:, 1:]] = rows[:, 1:] != rows[:, :-1]
+    kept = np.concatenate([[0], np.cumsum(first)])
+    return numbers[first], kept[starts]
 
 
 class NearRepeats:
@@ -152,8 +164,9 @@ class NearRepeats:
         # Rounding may make a prefix one longer, never one shorter.
         length = sizes - np.ceil(threshold * sizes - 1e-9).astype(np.int64) + 1
         place = np.arange(len(sets.grams)) - np.repeat(sets.starts[:-1], sizes)
-        grams = sets.grams[(inside := place < np.repeat(length, sizes))]
-        often = np.bincount(grams, minlength=1)[grams] > 1  # grams that only one prefix has link nothing
+        inside = place < np.repeat(length, sizes)
+        _, grams, counts = np.unique(sets.grams[inside], return_inverse=True, return_counts=True)
+        often = counts[grams] > 1  # grams that only one prefix has link nothing
         owner = np.repeat(np.arange(len(sizes)), sizes)[inside][often]
         self.first = grams[often]
         self.first_starts = np.concatenate([[0], np.cumsum(np.bincount(owner, minlength=len(sizes)))])

@@ -1,6 +1,8 @@
 """Near-repeats and suspects of contamination against the slow count that they stand for."""
 
 import itertools
+import math
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,10 +26,14 @@ def twin(threshold: float, earlier: dict[str, str], text: str) -> tuple[str, flo
     return near.twin(len(earlier))
 
 
-def grams(text: str) -> set[tuple[str, ...]]:
+def all_grams(text: str) -> list[tuple[str, ...]]:
     """Word 3-grams; a shorter text is one gram."""
     found = folded(text)
-    return {found[i : i + 3] for i in range(max(1, len(found) - 2))}
+    return [found[i : i + 3] for i in range(max(1, len(found) - 2))]
+
+
+def grams(text: str) -> set[tuple[str, ...]]:
+    return set(all_grams(text))
 
 
 def jaccard(one: str, other: str) -> float:
@@ -76,13 +82,16 @@ def sets_of(sets: GramSets) -> list[list[int]]:
 
 
 def test_gram_sets_by_hand():
-    """`a b c` is in all three texts and gets the highest number; the other grams are in the order of their words."""
+    """`a b c` stands four times and comes last in each text; the others are in the order of their words."""
     sets = GramSets(Wordings(["a b c d", "a b c", "a b c a b c"]))
-    abc = 3  # bcd, bca and cab are in one text each
     found = sets_of(sets)
     assert [len(part) for part in found] == [2, 1, 3]
-    assert found[1] == [abc] and all(part[-1] == abc for part in found)
-    assert sorted(itertools.chain(*found)) == [0, 1, 2, abc, abc, abc]
+    (abc,) = found[1]
+    assert all(part[-1] == abc for part in found)
+    assert len(set(itertools.chain(*found))) == 4
+    a, b, c, d = range(4)
+    numbers = [number % 2**60 for number in sorted(set(itertools.chain(*found)))]
+    assert numbers == [x * 25 + y * 5 + z for x, y, z in ((b, c, a), (b, c, d), (c, a, b), (a, b, c))]
 
 
 def test_short_texts_are_one_gram():
@@ -94,14 +103,15 @@ def test_short_texts_are_one_gram():
 @given(st.lists(texts_of, min_size=1, max_size=8))
 def test_gram_sets_are_the_sets_of_the_texts_rarest_first(texts):
     sets = [grams(text) for text in texts]
-    counts = {gram: sum(gram in other for other in sets) for gram in set().union(*sets)}
+    counts = Counter(gram for text in texts for gram in all_grams(text))
     found = sets_of(GramSets(Wordings(texts)))
     for one, other in itertools.product(range(len(texts)), repeat=2):
         assert len(set(found[one]) & set(found[other])) == len(sets[one] & sets[other])
     for part, own in zip(found, sets, strict=True):
         assert part == sorted(set(part)) and len(part) == len(own)
-        frequency = [sum(number in other for other in found) for number in part]
-        assert frequency == sorted(counts[gram] for gram in own)
+        # Above the words stands the power of two that a gram's count reaches; hashes may only add to a count.
+        powers = sorted(int(math.log2(counts[gram])) for gram in own)
+        assert [number >> 60 for number in part] == powers
 
 
 @pytest.mark.parametrize("vocabulary", [3_000_000, 2**31 - 1])
@@ -111,7 +121,8 @@ def test_a_vocabulary_whose_3_grams_overflow_64_bits(vocabulary):
     spread = vocabulary // len(small.vocabulary)
     assert vocabulary**3 > 2**63 and spread * (len(small.vocabulary) - 1) < vocabulary
     large = SimpleNamespace(vocabulary=range(vocabulary), words=small.words * np.int32(spread), starts=small.starts)
-    assert sets_of(GramSets(large)) == sets_of(GramSets(small))
+    found, expected = (list(itertools.chain(*sets_of(GramSets(wordings)))) for wordings in (large, small))
+    assert [found.index(n) for n in found] == [expected.index(n) for n in expected], "the same grams are equal"
 
 
 # Near-repeats.
@@ -178,7 +189,7 @@ def test_the_worked_example():
     near = NearRepeats(sets, 0.8, ["a", "b"])
     near.add(0)
     assert len(sets_of(sets)[0]) == 18
-    assert sorted(near.texts) == sets_of(sets)[0][:4]
+    assert len(near.texts) == 4
 
 
 @st.composite
