@@ -26,7 +26,8 @@ def make_lean(model: "PreTrainedModel") -> int:
     return count
 
 
-def _kind(x: "torch.Tensor") -> "torch.dtype":
+def kind_of_products(x: "torch.Tensor") -> "torch.dtype":
+    """In what a matrix product with this tensor is computed: autocast's dtype where it is on, else the tensor's own."""
     import torch
 
     device = x.device.type
@@ -42,7 +43,7 @@ def _is_norm(module, width: int) -> bool:
 def _norm(module, x):
     from nomad_assets.recipe.kernels import ScaledNorm
 
-    return ScaledNorm.apply(x, module.weight, module.variance_epsilon, _kind(x))
+    return ScaledNorm.apply(x, module.weight, module.variance_epsilon, kind_of_products(x))
 
 
 def _is_gated(module, width: int) -> bool:

@@ -11,6 +11,7 @@ cannot have rows laid end to end. They get a padded batch, one row a line.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from nomad_assets.recipe.lean import kind_of_products
 from nomad_assets.recipe.masking import TrainingRow
 
 if TYPE_CHECKING:
@@ -132,9 +133,7 @@ def _attention(module, query, key, value, attention_mask, *, row_sizes=None, sca
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **others
         )
-    device = query.device.type
-    if torch.is_autocast_enabled(device):
-        query, key, value = (part.to(torch.get_autocast_dtype(device)) for part in (query, key, value))
+    query, key, value = (part.to(kind_of_products(part)) for part in (query, key, value))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     window = others.get("sliding_window")
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and not dropout:

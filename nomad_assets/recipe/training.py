@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from nomad_assets.errors import NomadError
 from nomad_assets.profile import Training
 from nomad_assets.recipe import checkpoints
-from nomad_assets.recipe.lean import make_lean
+from nomad_assets.recipe.lean import kind_of_products, make_lean
 from nomad_assets.recipe.masking import TrainingRow
 from nomad_assets.recipe.memory import keep_freed_memory
 from nomad_assets.recipe.packing import attend_within_rows, model_inputs, pack
@@ -74,7 +74,9 @@ def weighted_loss(model: "PreTrainedModel", batch: dict, total_weight: "torch.Te
         loss, whole = _through_head(
             model,
             batch,
-            lambda hidden: kernels.HeadLoss.apply(hidden, head.weight, batch["targets"], weights, _kind(head)),
+            lambda hidden: kernels.HeadLoss.apply(
+                hidden, head.weight, batch["targets"], weights, kind_of_products(head.weight)
+            ),
         )
         if whole:
             return loss
@@ -90,13 +92,6 @@ def _is_plain(head) -> bool:
     import torch
 
     return type(head) is torch.nn.Linear and head.bias is None and getattr(head, "makes_logits", True)
-
-
-def _kind(head) -> "torch.dtype":
-    import torch
-
-    device = head.weight.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else head.weight.dtype
 
 
 def _through_head(model, batch: dict, instead: Callable) -> tuple["torch.Tensor", bool]:
