@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from nomad_assets.assets.automation import automations
 from nomad_assets.assets.corpora import corpus_assets
 from nomad_assets.assets.gates import asset_checks, checks_job
 from nomad_assets.assets.inputs import input_assets
@@ -18,10 +19,13 @@ def build_definitions(project: Project) -> dg.Definitions:
     """Assets, checks and jobs of one profile."""
     families = (input_assets, model_assets, corpus_assets, score_assets, report_assets)
     assets = [asset for family in families for asset in family(project)]
+    sensors, schedules = automations(project.profile)
     return dg.Definitions(
         assets=[*assets, lineage_asset(project)],
         asset_checks=asset_checks(project),
         jobs=[*build_jobs(), checks_job(project)],
+        sensors=sensors,
+        schedules=schedules,
     )
 
 

@@ -1,7 +1,8 @@
 """The profile: one TOML file that drives everything.
 
 `NOMAD_PROFILE` names it: a bare name is one of those that ship in `nomad_assets/profiles/`, anything with a slash or
-an ending is a path to the user's own. Relative paths inside a profile are relative to the profile's file.
+an ending is a path to the user's own. Without a name it is `nomad.toml` of the current folder, and where there is none,
+`quickstart`. Relative paths inside a profile are relative to the profile's file.
 """
 
 import os
@@ -16,6 +17,7 @@ from nomad_assets.errors import NomadError, shown
 from nomad_assets.names import NAME, Location, safe_names
 
 PROFILES = Path(__file__).parent / "profiles"
+PROJECT_FILE = "nomad.toml"  # a project folder's own profile
 MAX_BYTES = 2**18  # of a profile
 MAX_CELLS = 10_000
 MAX_COUNT = 2**31 - 1
@@ -45,6 +47,8 @@ class Source(Section):
     """Keep only rows whose field has one of the listed values, as in {difficulty = [1, 2]}."""
     limit: Count | None = None
     """Keep at most this many rows, chosen by a hash of their content."""
+    license: Location | None = None
+    """The rows' licence by its SPDX name, such as "cc-by-4.0"; an exported corpus carries it on."""
 
 
 class Seeds(Section):
@@ -76,6 +80,8 @@ class BaseModelSource(Section):
     """`chatml`, or the path of a Jinja file, in place of the tokenizer's own. A model without one needs this."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Storage type of the weights of this model and of all that are trained from it."""
+    license: Location | None = None
+    """The model's licence by its SPDX name, such as "apache-2.0"; an exported student carries it on."""
 
 
 class GridSettings(Section):
@@ -227,6 +233,23 @@ class Checks(Section):
     """Share of completed rows that repeat one of the teacher's own seed rows, above which a check warns."""
 
 
+class Automation(Section):
+    """What Dagster does by itself, once its sensor or schedule is switched on in the UI. Part of no digest."""
+
+    checks_at: str = "0 6 * * *"
+    """When the schedule `checks_daily` starts the job `checks`, as a cron expression (UTC)."""
+    fresh_days: Annotated[float, Field(gt=0, le=3650)] = 7.0
+    """Days after which the UI shows the report and the lineage database as out of date."""
+
+    @field_validator("checks_at")
+    @classmethod
+    def five_fields(cls, text: str) -> str:
+        """Whether the numbers are in range, Dagster says when the schedule is built."""
+        if len(fields := text.split()) != 5 or not all(re.fullmatch(r"[\w*/,-]+", field) for field in fields):
+            raise ValueError('not a cron expression; give five fields, such as "0 6 * * *"')
+        return text
+
+
 class Profile(Section):
     name: str
     """Names the folder of this profile's artifacts; default: the file's name without its ending."""
@@ -242,8 +265,16 @@ class Profile(Section):
     student: StudentTraining = StudentTraining()
     evaluation: Evaluation = Evaluation()
     checks: Checks = Checks()
+    automation: Automation = Automation()
     openlineage: Location | None = None
     """Where OpenLineage run events go: a file, or an http(s):// address; left out, none are written."""
+    mlflow: Location | None = None
+    """Where MLflow keeps its runs: the http(s):// address of its server, or the path of a SQLite file; left out, nothing
+    is sent."""
+    owners: list[str] = ["team:data-synthesis"]
+    """Whom the UI names as owners of the assets: e-mail addresses, or teams as "team:name"."""
+    price_per_hour: Annotated[float, Field(ge=0)] | None = None
+    """What an hour of the machine costs, in any currency: the UI then shows what each artifact cost."""
     folder: Path = Field(exclude=True)
     """Where the profile lies; relative paths start here."""
 
@@ -253,6 +284,14 @@ class Profile(Section):
         if not NAME.fullmatch(name):
             raise ValueError("use letters, digits, '.', '_' and '-', at most 64")
         return name
+
+    @field_validator("owners")
+    @classmethod
+    def known_owners(cls, owners: list[str]) -> list[str]:
+        for owner in owners:
+            if not re.fullmatch(r"team:[\w-]+|[\w.+-]+@[\w-]+(\.[\w-]+)+", owner):
+                raise ValueError(f'{shown(owner)}: give an e-mail address, or a team as "team:name"')
+        return owners
 
     @field_validator("benchmarks")
     @classmethod
@@ -281,11 +320,12 @@ def profile_path(name: str) -> Path:
 
 
 def load_profile(name: str | None = None) -> Profile:
-    """Load and validate a profile; None takes `NOMAD_PROFILE`, then `quickstart`.
+    """Load and validate a profile; None takes `NOMAD_PROFILE`, then `nomad.toml` in this folder, then `quickstart`.
 
     Raises NomadError that names the file, the key, the value and what is accepted.
     """
-    path = profile_path(name or os.environ.get("NOMAD_PROFILE") or "quickstart").resolve()
+    own = PROJECT_FILE if Path(PROJECT_FILE).is_file() else "quickstart"
+    path = profile_path(name or os.environ.get("NOMAD_PROFILE") or own).resolve()
     data = _read_toml(path)
     if "folder" in data:
         raise NomadError(f"{path}: folder: unknown key")
@@ -293,6 +333,34 @@ def load_profile(name: str | None = None) -> Profile:
         return Profile.model_validate({"name": path.stem, **data, "folder": path.parent})
     except ValidationError as error:
         raise NomadError("\n".join(_sentence(path, problem) for problem in error.errors())) from None
+
+
+NOT_IN_A_LAUNCH = ("name", "grid")
+"""Sections that one run cannot change: they say where artifacts lie and which partitions there are."""
+
+
+def changed(profile: Profile, settings: dict[str, object], place: str) -> Profile:
+    """The profile with some settings changed, given by their dotted keys: {"teacher.learning_rate": 1e-4}.
+
+    Raises NomadError that names `place`, the key, the value and what is accepted.
+    """
+    data = profile.model_dump()
+    for key, value in settings.items():
+        *sections, name = key.split(".")
+        if (not sections and name not in Profile.model_fields) or (sections or [name])[0] in NOT_IN_A_LAUNCH:
+            raise NomadError(
+                f"{place}: {shown(key)} cannot be changed in one run; give a key such as teacher.learning_rate"
+            )
+        inside = data
+        for part in sections:
+            inside = inside.get(part)
+            if not isinstance(inside, dict):
+                raise NomadError(f"{place}: {shown(key)}: unknown key; sections: {', '.join(_keys(()))}")
+        inside[name] = value
+    try:
+        return Profile.model_validate({**data, "folder": profile.folder})
+    except ValidationError as error:
+        raise NomadError("\n".join(_sentence(place, problem) for problem in error.errors())) from None
 
 
 def _read_toml(path: Path) -> dict:
@@ -315,7 +383,7 @@ def _read_toml(path: Path) -> dict:
         raise NomadError(f"{path}: not a valid TOML file: {error}") from error
 
 
-def _sentence(path: Path, problem: dict) -> str:
+def _sentence(path: Path | str, problem: dict) -> str:
     parts = [str(part) for part in problem["loc"]]
     key = ".".join(part if NAME.fullmatch(part) else shown(part) for part in parts) or "(profile)"
     if problem["type"] == "extra_forbidden":

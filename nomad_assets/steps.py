@@ -15,6 +15,7 @@ from nomad_assets.profile import Profile, Training
 from nomad_assets.storage import Artifact, Store, digest, source_digest
 
 # Settings that change how a step runs, but not what it makes.
+UNREAD = ("checks", "automation", "openlineage", "mlflow", "owners", "price_per_hour")
 NOT_IN_DIGEST = {"checkpoint_minutes", "fsdp"}  # `processes` counts: it multiplies the batch
 
 
@@ -52,7 +53,7 @@ def _sources(profile: Profile, sources: list) -> list[dict]:
     for source in sources:
         path = profile.resolve(source.path)
         content = source_digest(Path(path)) if Path(path).exists() else None
-        found.append({**source.model_dump(mode="json"), "content": content})
+        found.append({**source.model_dump(mode="json", exclude={"license"}), "content": content})
     return found
 
 
@@ -93,14 +94,15 @@ def _seed_examples(profile: Profile, grid: Grid, cell: Cell) -> dict:
 
 
 def _questions(profile: Profile, grid: Grid, cell: Cell) -> dict:
-    rules = {name: b.model_dump(mode="json") for name, b in profile.benchmarks.items()}
+    unread = {"source": {"license"}}
+    rules = {name: b.model_dump(mode="json", exclude=unread) for name, b in profile.benchmarks.items()}
     return {"benchmarks": rules, "sources": _sources(profile, _benchmark_sources(profile))}
 
 
 def _base_model(profile: Profile, grid: Grid, cell: Cell) -> dict:
     settings = profile.base_model
     facts = {
-        **settings.model_dump(mode="json"), "content": _model_content(profile, settings.source),
+        **settings.model_dump(mode="json", exclude={"license"}), "content": _model_content(profile, settings.source),
         "chat_template_content": _template_content(profile, settings.chat_template),
     }  # fmt: skip
     if profile.base_model.source == "tiny-random":
@@ -175,7 +177,7 @@ def _nothing(profile: Profile, grid: Grid, cell: Cell) -> dict:
 
 
 def _report(profile: Profile, grid: Grid, cell: Cell) -> dict:
-    unread: dict = {"teacher": NOT_IN_DIGEST, "student": NOT_IN_DIGEST, "checks": True, "openlineage": True}
+    unread: dict = {"teacher": NOT_IN_DIGEST, "student": NOT_IN_DIGEST, **dict.fromkeys(UNREAD, True)}
     return {"profile": profile.model_dump(mode="json", exclude=unread)}
 
 
@@ -198,7 +200,7 @@ STEPS: dict[str, Step] = {
         Step("synthetic_corpus", "cell", ("teacher_model",), _corpus, "corpora", ("pytorch", "polars"), True, code_version="2"),
         Step(
             "curated_corpus", "cell", ("synthetic_corpus", "seed_subset", "seed_examples", "benchmark_questions"), _curation,
-            "corpora", ("polars", "pandera"), code_version="3", reads={"seed_examples": _prompts_of_the_pool},
+            "corpora", ("polars", "pandera"), code_version="4", reads={"seed_examples": _prompts_of_the_pool},
         ),
         Step("corpus_profile", "cell", ("curated_corpus",), _seed_only, "corpora", ("polars",), code_version="2"),
         Step("student_model", "cell", ("curated_corpus", "seed_subset", "base_model"), _student, "students", ("huggingface", "pytorch"), True, code_version="3"),

@@ -9,6 +9,7 @@ import pytest
 
 from nomad_assets.assets.project import Project
 from nomad_assets.definitions import build_definitions
+from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell
 from nomad_assets.profile import load_profile
 from nomad_assets_tests.test_graph import write_profile
@@ -28,11 +29,19 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def run(
-    project: Project, instance: dg.DagsterInstance, job: str, *assets: str, key: str | None = None
+    project: Project, instance: dg.DagsterInstance, job: str, *assets: str, key: str | None = None,
+    settings: dict | None = None,
 ) -> dg.ExecuteInProcessResult:
+    ops = {name: {"config": {"settings": settings}} for name in assets} if settings else {}
     return build_definitions(project).resolve_job_def(job).execute_in_process(
-        instance=instance, partition_key=key, asset_selection=[dg.AssetKey(name) for name in assets], raise_on_error=False
+        instance=instance, partition_key=key, asset_selection=[dg.AssetKey(name) for name in assets], raise_on_error=False,
+        run_config={"ops": ops},
     )  # fmt: skip
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    (event,) = [event for event in result.all_node_events if event.is_step_failure]
+    return event.step_failure_data.user_failure_data.description
 
 
 def events(project: Project) -> list[tuple[str, str]]:
@@ -97,3 +106,47 @@ def test_nothing_that_is_written_holds_a_secret_of_the_environment(project: Proj
         data = path.read_bytes()
         assert not [name for name, value in SECRETS.items() if value.encode() in data], path
     assert os.environ["HF_TOKEN"] == SECRETS["HF_TOKEN"]
+
+
+def test_a_setting_that_is_changed_for_one_run_is_recorded_and_then_undone(project: Project) -> None:
+    with dg.instance_for_test() as instance:
+        assert run(project, instance, "inputs", "seed_examples").success
+        assert run(project, instance, "inputs", "seed_examples", settings={"seed": 8}).success
+        changed = project.store.require("seed_examples", Cell()).manifest
+        assert changed.version == 2 and changed.settings["seed"] == 8
+        assert run(project, instance, "inputs", "seed_examples").success
+    again = project.store.require("seed_examples", Cell()).manifest
+    assert again.version == 3 and again.settings["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"teacher.learning_rate": 0.001}, "'teacher.learning_rate' is not read by seed_examples"),
+        ({"seed": "eight"}, "settings: seed = 'eight'"),
+        ({"grid.train_sizes": [4]}, "'grid.train_sizes' cannot be changed in one run"),
+        ({"name": "other"}, "'name' cannot be changed in one run"),
+        ({"teachers.epochs": 1}, "'teachers.epochs': unknown key; sections: name, seed"),
+        ({"teacher.epoch": 1}, "teacher.epoch = 1: unknown key; accepted here: epochs"),
+    ],
+)
+def test_a_setting_that_cannot_be_changed_is_one_sentence(project: Project, settings: dict, said: str) -> None:
+    with dg.instance_for_test() as instance:
+        assert said in failure(run(project, instance, "inputs", "seed_examples", settings=settings))
+    assert project.store.current("seed_examples", Cell()) is None
+
+
+def test_owners_tags_and_cost(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f'owners = ["ann@example.org", "team:data"]\nprice_per_hour = 3600.0\n{text}', encoding="utf-8")
+    priced = Project(load_profile(str(path)))
+    definitions = build_definitions(priced)
+    for spec in definitions.resolve_all_asset_specs():
+        assert set(spec.owners) == {"ann@example.org", "team:data"} and spec.tags["nomad/profile"] == "own"
+    with dg.instance_for_test() as instance:
+        made = metadata(run(priced, instance, "inputs", "seed_examples"), "seed_examples")
+    assert made["cost"].value == pytest.approx(made["seconds"].value) and made["mib_on_disk"].value > 0
+    path.write_text(text.replace("seed = 7", 'seed = 7\nowners = ["ann"]'), encoding="utf-8")
+    with pytest.raises(NomadError, match='team as "team:name"'):
+        load_profile(str(path))

@@ -151,6 +151,9 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
         questions = question_triples(stored_questions(work))
         curated = curation.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings, work.progress)
         work.write(curated, "curated.parquet", schemas.CuratedCorpus)
+        relevance, novelty = embedding.among_seeds(of_subset, of_pool)
+        points = subset.select("id").with_columns(relevance=relevance, novelty=novelty)
+        work.write(points.with_columns(pl.exclude("id").fill_nan(None)), "seed_points.parquet", schemas.SeedPoints)
         save_file({"completed": of_rows}, work.stage / EMBEDDINGS)
         counts = curation.reason_counts(curated)
         kept = counts.get(curation.KEPT, 0)
@@ -200,6 +203,16 @@ def _corpus_profile(project: Project) -> dg.AssetsDefinition:
         pictures = {}
         scored = curated.filter(pl.col("normsim_2").is_not_null())
         if scored.height:
+            seen = pl.read_parquet(work.parent("curated_corpus") / "seed_points.parquet")
+            rows = scored.select(
+                pl.lit(work.cell.label).alias("arm"), pl.col("normsim_2").alias("relevance"), "novelty"
+            )
+            pictures["relevance_and_novelty"] = picture(
+                "relevance against novelty of each row, and of the seed examples",
+                plots.relevance_against_novelty(
+                    pl.concat([rows, seen.select(pl.lit(plots.SEEDS).alias("arm"), "relevance", "novelty")])
+                ),
+            )
             low, high = describe.kept_bounds(curated, work.profile.curation.norm)
             pictures["normsim"] = picture(
                 "NormSim histogram with the band", plots.normsim_histogram(scored["normsim_2"].to_numpy(), low, high)

@@ -1,5 +1,7 @@
 """What the grid starts from: the seed pool, the benchmark questions, the base model, and the seed subsets."""
 
+from pathlib import Path
+
 import dagster as dg
 import polars as pl
 
@@ -73,23 +75,25 @@ def _base_model(project: Project) -> dg.AssetsDefinition:
         end a prompt.
         """
         models.quiet()
-        settings = work.profile.base_model
-        source = settings.source if settings.source in models.BUILT_IN else work.profile.resolve(settings.source)
-        template = settings.chat_template
-        if template not in (None, "chatml"):
-            template = work.profile.resolve(template)
-        corpus: list[str] = []
-        if source == models.TINY:
-            read = [_read(work.profile, entry, work.withdrawn) for entry in work.profile.seeds.sources]
-            rows = [row for entry in read for row in entry.rows]
-            rows = [row for row in rows if row.id not in work.withdrawn]
-            corpus = [f"{row.prompt}\n{row.response}" for row in rows[:TOKENIZER_CORPUS_ROWS]]
-        facts = models.build_base_model(
-            source, work.stage / "model", chat_template=template, dtype=settings.dtype, corpus=corpus, seed=work.seed
-        )
-        return Outcome(metrics=facts)
+        return Outcome(metrics=build_base(work.profile, work.stage / "model", work.withdrawn, work.seed))
 
     return base_model
+
+
+def build_base(profile: Profile, out: Path, withdrawn: dict[str, dict], seed: int) -> dict:
+    """Write the profile's base model to `out`; facts for the manifest."""
+    settings = profile.base_model
+    source = settings.source if settings.source in models.BUILT_IN else profile.resolve(settings.source)
+    template = settings.chat_template
+    if template not in (None, "chatml"):
+        template = profile.resolve(template)
+    corpus: list[str] = []
+    if source == models.TINY:
+        read = [_read(profile, entry, withdrawn) for entry in profile.seeds.sources]
+        rows = [row for entry in read for row in entry.rows]
+        rows = [row for row in rows if row.id not in withdrawn]
+        corpus = [f"{row.prompt}\n{row.response}" for row in rows[:TOKENIZER_CORPUS_ROWS]]
+    return models.build_base_model(source, out, chat_template=template, dtype=settings.dtype, corpus=corpus, seed=seed)
 
 
 def _seed_subset(project: Project) -> dg.AssetsDefinition:

@@ -4,6 +4,7 @@ import inspect
 
 import dagster as dg
 
+from nomad_assets.assets.automation import freshness
 from nomad_assets.assets.project import Project
 from nomad_assets.checks import LINEAGE
 from nomad_assets.lineage.sync import path_of, reading
@@ -43,5 +44,7 @@ def lineage_asset(project: Project) -> dg.AssetsDefinition:
 
     description = inspect.getdoc(lineage_db)
     return dg.asset(
-        lineage_db, name=LINEAGE, deps=list(STEPS), group_name="lineage", kinds={"duckdb"}, description=description
-    )
+        lineage_db, name=LINEAGE, deps=list(STEPS), group_name="lineage", kinds={"duckdb"}, description=description,
+        owners=project.profile.owners, tags={"nomad/profile": project.profile.name, "nomad/needs": "cpu"},
+        freshness_policy=freshness(project.profile),
+    )  # fmt: skip

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
+from pydantic import Field
 
+from nomad_assets.assets.automation import condition, freshness
 from nomad_assets.assets.kept import Kept
 from nomad_assets.assets.machine import host, peak_memory, reset_peak_memory, versions
 from nomad_assets.columns import column_metadata
@@ -20,7 +23,7 @@ from nomad_assets.errors import NomadError
 from nomad_assets.lineage.sync import sync_if_free
 from nomad_assets.openlineage import Attempt, emitter
 from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import Profile
+from nomad_assets.profile import Profile, changed
 from nomad_assets.recipe.progress import Progress, silent
 from nomad_assets.recipe.seeding import derive_seed
 from nomad_assets.schemas import Table, validate
@@ -35,6 +38,7 @@ from nomad_assets.steps import (
     withdrawn_rows,
 )
 from nomad_assets.storage import SCRATCH, Artifact, Store
+from nomad_assets.tracking import tracker
 
 OBSERVE_EVERY_SECONDS = 15.0
 
@@ -42,8 +46,12 @@ OBSERVE_EVERY_SECONDS = 15.0
 class StepConfig(dg.Config):
     """What can be set for one run in the launchpad."""
 
-    force: bool = False
-    """Make the artifact again although nothing that it depends on has changed."""
+    force: bool = Field(False, description="Make the artifact again although nothing that it depends on has changed.")
+    settings: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Settings of the profile that are other ones for this run: {teacher.learning_rate: 0.0002}. The "
+        "artifact records them; the next run of the unchanged profile makes it again.",
+    )
 
 
 @dataclass
@@ -106,7 +114,7 @@ class Project:
         self.profile, self.grid, self.kept = profile, Grid(profile), Kept(keep_engines)
         self.store = store or Store.of(profile)
         self.listener = listener
-        self.emitter = emitter(profile)
+        self.emitter, self.tracker = emitter(profile), tracker(profile)
 
     def asset(self, body: Callable[[Work], Outcome]) -> dg.AssetsDefinition:
         """Decorator: the asset of the step that has the body's name; its docstring is the description in the UI."""
@@ -121,22 +129,27 @@ class Project:
             code_version=step.code_version,
             pool="accelerator" if step.heavy else None,
             description=inspect.getdoc(body),
+            owners=self.profile.owners,
+            tags={"nomad/profile": self.profile.name, "nomad/needs": "accelerator" if step.heavy else "cpu"},
+            automation_condition=condition(step),
+            freshness_policy=freshness(self.profile) if step.name == "recipe_report" else None,
         )
         def run_step(context: dg.AssetExecutionContext, config: StepConfig) -> dg.MaterializeResult:
-            return self._run(context, step, body, config.force)
+            return self._run(context, step, body, config)
 
         return run_step
 
     def _run(
-        self, context: dg.AssetExecutionContext, step: Step, body: Callable[[Work], Outcome], force: bool
+        self, context: dg.AssetExecutionContext, step: Step, body: Callable[[Work], Outcome], config: StepConfig
     ) -> dg.MaterializeResult:
         cell = self.grid.cell_of(context.partition_key if context.has_partition_key else None)
         place = f"{step.name} [{cell.label}]"
         stage = None
         try:
+            profile = self._changed(step, cell, config.settings)
             while True:
                 withdrawals = self.store.withdrawals()
-                settings = settings_of(step, self.profile, self.grid, cell, self.store)
+                settings = settings_of(step, profile, self.grid, cell, self.store)
                 parents = find_parents(step, cell, self.grid, self.store)
                 refuse_withdrawn(parents, withdrawals)
                 digest = input_digest(step, cell, settings, parents)
@@ -145,17 +158,17 @@ class Project:
                     if now != (parents, withdrawals):
                         continue  # while this step waited for its place, what it reads was made again
                     current = self.store.current(step.name, cell)
-                    if not force and serves(current, digest, withdrawals):
+                    if not config.force and serves(current, digest, withdrawals):
                         shutil.rmtree(stage)
                         context.log.info(f"{place}: nothing changed, reusing {current.manifest.artifact_id}")
-                        return _result(current, reused=True, metadata={})
+                        return _result(current, profile, reused=True, metadata={})
                     record = {
                         "input_digest": digest,
                         "settings": settings,
                         "code_version": step.code_version,
                         "run_id": context.run.run_id,
                     }
-                    return self._make(context, step, cell, stage, body, parents, record, withdrawals)
+                    return self._make(context, profile, step, cell, stage, body, parents, record, withdrawals)
         except NomadError as error:
             raise _failure(str(error) if place in str(error) else f"{place}: {error}", error) from error
         except Exception as error:
@@ -164,13 +177,34 @@ class Project:
                 raise
             raise _failure(f"{place}: {problem}") from error
 
+    def _changed(self, step: Step, cell: Cell, settings: dict[str, object]) -> Profile:
+        """The profile as this run wants it. Raises NomadError when what it changes is not read by the step."""
+        profile = self.profile
+        for key, value in settings.items():
+            found = changed(profile, {key: value}, "settings")
+            if found != profile and settings_of(step, found, self.grid, cell, self.store) == settings_of(
+                step, profile, self.grid, cell, self.store
+            ):
+                raise NomadError(f"settings: {key!r} is not read by {step.name}; set it at the asset that reads it")
+            profile = found
+        return profile
+
     def _make(
-        self, context, step: Step, cell: Cell, stage: Path, body, parents, record: dict, withdrawals: list[dict]
+        self,
+        context,
+        profile: Profile,
+        step: Step,
+        cell: Cell,
+        stage: Path,
+        body,
+        parents,
+        record: dict,
+        withdrawals: list[dict],
     ) -> dg.MaterializeResult:
         work = Work(
-            profile=self.profile, grid=self.grid, store=self.store, cell=cell, stage=stage, parents=parents, name=step.name,
+            profile=profile, grid=self.grid, store=self.store, cell=cell, stage=stage, parents=parents, name=step.name,
             warn=context.log.warning, kept=self.kept, withdrawn=withdrawn_rows(withdrawals),
-            seed=derive_seed(self.profile.seed, step.name, _seed_cell(cell, self.grid)),
+            seed=derive_seed(profile.seed, step.name, _seed_cell(cell, self.grid)),
             progress=_Observer(context, self.listener, f"{step.name} {cell.label}"),
         )  # fmt: skip
         record["parents"] = {
@@ -205,7 +239,9 @@ class Project:
             completed(artifact)
         context.log.info(f"{step.name} [{cell.label}]: published {artifact.manifest.artifact_id}")
         sync_if_free(self.store)
-        return _result(artifact, reused=False, metadata=outcome.metadata)
+        if self.tracker:
+            self.tracker.record(artifact, context.log.warning)
+        return _result(artifact, profile, reused=False, metadata=outcome.metadata)
 
 
 def _storage_problem(error: Exception, store: Store, stage: Path | None) -> str | None:
@@ -246,7 +282,9 @@ def _seed_cell(cell: Cell, grid: Grid) -> str:
     return f"{cell.train_size}/replicate {grid.arms[cell.arm].replicate}"
 
 
-def _result(artifact: Artifact, reused: bool, metadata: dict[str, dg.MetadataValue]) -> dg.MaterializeResult:
+def _result(
+    artifact: Artifact, profile: Profile, reused: bool, metadata: dict[str, dg.MetadataValue]
+) -> dg.MaterializeResult:
     record = artifact.manifest
     facts: dict[str, object] = {
         "artifact_id": record.artifact_id,
@@ -254,7 +292,10 @@ def _result(artifact: Artifact, reused: bool, metadata: dict[str, dg.MetadataVal
         "parents": dg.MetadataValue.md("\n".join(f"- `{parent}`" for parent in record.parents.values()) or "none"),
         "folder": dg.MetadataValue.path(str(artifact.path)),
         "seconds": record.seconds,
+        "mib_on_disk": sum(file["bytes"] for file in record.files.values()) / 2**20,
     }
+    if profile.price_per_hour is not None:
+        facts["cost"] = record.seconds / 3600 * profile.price_per_hour
     if record.rows is not None:
         facts["dagster/row_count"] = record.rows
     if record.tokens is not None:

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
+from nomad_assets.assets.models import picture
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell
-from nomad_assets.recipe.report.build import ReportData, build_report
+from nomad_assets.recipe.report.build import ReportData, build_report, figures
 from nomad_assets.steps import STEPS, parent_places
 from nomad_assets.storage import Artifact
 
@@ -26,14 +27,18 @@ def report_assets(project: Project) -> list[dg.AssetsDefinition]:
         for name in ("student_scores", "corpus_profile", "curated_corpus"):
             if not _found(work, name):
                 raise NomadError(f"no cell of the grid has {name} yet; materialise at least one cell first")
-        report = build_report(gather(work))
+        data = gather(work)
+        report = build_report(data)
         (work.stage / "report.md").write_text(report.markdown, encoding="utf-8")
         (work.stage / "report.html").write_text(report.html, encoding="utf-8")
         report.comparisons.write_parquet(work.stage / "comparisons.parquet")
         return Outcome(
             rows=report.comparisons.height,
             metrics={"recommended": report.recommended},
-            metadata={"report": dg.MetadataValue.md(report.markdown)},
+            metadata={
+                "report": dg.MetadataValue.md(report.markdown),
+                **{name: picture(name.replace("_", " "), chart) for name, chart in figures(data).items()},
+            },
         )
 
     return [recipe_report]
@@ -43,7 +48,7 @@ def gather(work: Work) -> ReportData:
     """Everything the report reads, from the artifacts of the grid."""
     profile = work.profile
     places = parent_places(STEPS["recipe_report"], Cell(), work.grid)
-    prompts = _seed_prompts(work)
+    seeds = _seeds(work)
     engines = {m.metrics.get("engine") for m in _manifests(work, "synthetic_corpus")}
     return ReportData(
         profile_name=profile.name,
@@ -66,7 +71,8 @@ def gather(work: Work) -> ReportData:
             infer_schema_length=None,
         ),
         reasons=_stack(work, "curated_corpus", "curated.parquet", _count_reasons),
-        rows=_stack(work, "curated_corpus", "curated.parquet", lambda table: _sample(work, table, prompts)),
+        rows=_stack(work, "curated_corpus", "curated.parquet", lambda table: _sample(work, table, seeds)),
+        seeds=_seed_points(work, seeds),
         novelty_curve=_stack(work, "corpus_profile", "novelty_curve.parquet", lambda table: table),
         missing=[f"{name} {cell.label}" for name, cell in places if (name, cell) not in work.parents],
     )
@@ -125,24 +131,35 @@ def _count_reasons(curated: pl.DataFrame) -> pl.DataFrame:
     return curated.group_by("reason").len("rows").with_columns(pl.col("rows").cast(pl.Int64)).sort("reason")
 
 
-def _sample(work: Work, table: pl.DataFrame, prompts: dict[str, str]) -> pl.DataFrame:
-    """Up to 200 rows, half kept and half dropped where there are as many, with the nearest seed's prompt."""
+def _sample(work: Work, table: pl.DataFrame, seeds: pl.DataFrame) -> pl.DataFrame:
+    """Up to 200 rows, half kept and half dropped where there are as many, with the nearest seed row."""
     halves = [
         part.sample(min(part.height, SAMPLED_ROWS // 2), seed=work.seed, shuffle=True)
         for part in (table.filter(pl.col("verdict") == verdict) for verdict in ("kept", "dropped"))
     ]
-    nearest = pl.col("nearest_seed").replace_strict(prompts, default=None, return_dtype=pl.String)
-    return pl.concat(halves).select(
+    nearest = seeds.select(
+        pl.col("id").alias("nearest_seed"), pl.col("prompt").alias("nearest_seed_prompt"),
+        pl.col("response").alias("nearest_seed_response"),
+    )  # fmt: skip
+    return pl.concat(halves).join(nearest, on="nearest_seed", how="left", maintain_order="left").select(
         "id", "verdict", "reason", "prompt", "response", pl.col("normsim_2").alias("relevance"), "novelty",
-        nearest.alias("nearest_seed_prompt"),
+        "nearest_seed_prompt", "nearest_seed_response",
     )  # fmt: skip
 
 
-def _seed_prompts(work: Work) -> dict[str, str]:
+def _seeds(work: Work) -> pl.DataFrame:
+    """id, prompt and response of the pool's rows; none when it has gone."""
     pool = work.store.current("seed_examples", Cell())
     if pool is None:
-        return {}
-    return dict(pl.read_parquet(pool / "seeds.parquet").select("id", "prompt").iter_rows())
+        return pl.DataFrame(schema={"id": str, "prompt": str, "response": str})
+    return pl.read_parquet(pool / "seeds.parquet", columns=["id", "prompt", "response"])
+
+
+def _seed_points(work: Work, seeds: pl.DataFrame) -> pl.DataFrame:
+    """The seed rows of each size; arms of a size saw the same."""
+    points = _stack(work, "curated_corpus", "seed_points.parquet", lambda table: table)
+    points = points.unique(["train_size", "id"], maintain_order=True, keep="first").drop("arm")
+    return points.join(seeds.select("id", "prompt"), on="id", how="left", maintain_order="left")
 
 
 def _corpus_row(work: Work, cell: Cell, artifact: Artifact) -> dict:

@@ -143,6 +143,27 @@ def nearest(rows: "np.ndarray", pool: "np.ndarray") -> tuple["np.ndarray", "np.n
     return index, best.clip(-1, 1)
 
 
+def among_seeds(subset: "np.ndarray", pool: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
+    """(relevance, novelty) of seed rows as synthetic rows have them, each (m,): the point that a corpus is read against.
+
+    `subset` (m, d) is the head of the unit pool (n, d). A row is left out of what it is compared with: relevance is
+    NormSim_2 to the other rows of the pool, novelty 1 - cosine to the nearest other row of the subset. NaN where there is
+    no other row.
+    """
+    import numpy as np
+
+    two, _ = norm_sim(subset, pool)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relevance = np.sqrt(((two**2 * len(pool) - 1) / np.float64(len(pool) - 1)).clip(0, 1))
+    best = np.full(len(subset), np.nan)
+    for part in _blocks(len(subset)):
+        for columns in _blocks(len(subset)):
+            similarity = (subset[part] @ subset[columns].T).astype(np.float64)
+            similarity[np.arange(part.start, part.stop)[:, None] == np.arange(columns.start, columns.stop)] = np.nan
+            best[part] = np.fmax(best[part], np.fmax.reduce(similarity, axis=1))
+    return relevance, 1 - best.clip(-1, 1)
+
+
 def _blocks(length: int) -> Iterator[slice]:
     for start in range(0, length, BLOCK):
         yield slice(start, min(start + BLOCK, length))

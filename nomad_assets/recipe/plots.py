@@ -1,4 +1,4 @@
-"""The figures of the recipe, each a matplotlib Figure that touches no global state.
+"""The figures of the recipe, as Vega-Altair charts: interactive in the report, pictures in the Dagster UI.
 
 Colours are the colour-blind-safe set of Okabe and Ito (https://jfly.uni-koeln.de/color/), less black and yellow and
 with a lighter blue, since a page is dark or light; every label also has its own marker, so that nothing hangs on
@@ -6,226 +6,299 @@ colour alone. Text and axes are a mid grey on a transparent ground, readable on 
 """
 
 import base64
-import io
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import json
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    import altair as alt
 
 COLOURS = ("#1C86CB", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "triangle-right")
 INK = "#7a7f87"
 """Text, axes and what is not an arm: at least 4:1 against white and against near-black."""
-SIZE = (4.6, 3.6)
-"""Inches. Small on purpose: at a phone's width the 10 pt text is still about 10 pixels."""
-RASTER_FROM = 1500
-"""Number of points from which a scatter is drawn as an image: as vectors it would weigh megabytes."""
+SIZE = (380, 270)
+"""Pixels of the plot itself. Small on purpose: at a phone's width the text keeps its size."""
+SEEDS = "seed examples"
+MOST_POINTS = 3000
+"""Points of one scatter; of more rows a sample is drawn, evenly spread over their order."""
 
 
-def training_curve(curve: pl.DataFrame) -> "Figure":
+def training_curve(curve: pl.DataFrame) -> "alt.Chart":
     """Loss over optimizer steps. `curve`: step, loss (nats per supervised token)."""
-    with _style():
-        figure, axes = _figure("optimizer step", "loss (nats per supervised token)")
-        curve = curve.drop_nulls(["step", "loss"]).sort("step")
-        axes.plot(curve["step"], curve["loss"], color=COLOURS[0], linewidth=1.6, marker="o" if len(curve) < 2 else None)
-        return figure
+    curve = curve.drop_nulls(["step", "loss"]).sort("step")
+    chart = _chart(curve.select("step", "loss"))
+    return _styled(
+        chart.mark_line(point=True, color=COLOURS[0]).encode(
+            x=_x("step", "optimizer step"),
+            y=_y("loss", "loss (nats per supervised token)"),
+            tooltip=[_shown("step", "step", "d"), _shown("loss", "loss", ".4f")],
+        )
+    )
 
 
-def relevance_against_novelty(rows: pl.DataFrame) -> "Figure":
-    """Every row by novelty and relevance, coloured by arm. `rows`: arm, relevance, novelty; rows without both are
-    left out."""
-    with _style():
-        figure, axes = _figure("novelty (distance from the seeds)", "relevance (similarity to target)")
-        rows = rows.drop_nulls(["relevance", "novelty"])
-        for label, (colour, marker) in _marks(rows["arm"]).items():
-            arm = rows.filter(pl.col("arm") == label)
-            axes.scatter(
-                arm["novelty"], arm["relevance"], s=16, color=colour, marker=marker, alpha=0.75, linewidths=0,
-                label=label, rasterized=len(arm) > RASTER_FROM,
-            )  # fmt: skip
-        _legend(axes)
-        return figure
+def relevance_against_novelty(rows: pl.DataFrame) -> "alt.Chart":
+    """Every row by novelty and relevance, coloured by arm; rows without both are left out.
+
+    `rows`: arm, relevance, novelty, and what a pointer over a row should show besides. An arm of the name `SEEDS` is
+    drawn in grey.
+    """
+    import altair as alt
+
+    rows = rows.drop_nulls(["relevance", "novelty"])
+    more = [name for name in rows.columns if name not in ("arm", "relevance", "novelty")]
+    cut = pl.when(pl.col(pl.String).str.len_chars() > 160).then(pl.col(pl.String).str.slice(0, 160) + " …")
+    rows = rows.gather_every(-(-rows.height // MOST_POINTS) or 1).with_columns(cut.otherwise(pl.col(pl.String)))
+    pick = alt.selection_point("pick", fields=["arm"], bind="legend")
+    chart = _chart(rows).mark_point(filled=True, size=34).encode(
+        x=_x("novelty", "novelty (distance from the seeds)"),
+        y=_y("relevance", "relevance (similarity to target)"),
+        **_series("arm", rows["arm"]),
+        opacity=alt.condition(pick, alt.value(0.75), alt.value(0.06)),
+        tooltip=[
+            _shown("arm", "arm"), _shown("relevance", "relevance", ".3f"), _shown("novelty", "novelty", ".3f"),
+            *(_shown(name, name.replace("_", " ")) for name in more),
+        ],
+    )  # fmt: skip
+    return _styled(chart.add_params(pick))
 
 
 def normsim_histogram(
     values: Iterable[float], band_low: float | None = None, band_high: float | None = None
-) -> "Figure":
+) -> "alt.LayerChart":
     """Rows by NormSim, with the kept band shaded; an end that is None is open, both None is no band."""
-    with _style():
-        figure, axes = _figure("NormSim (similarity to the target, no unit)", "rows")
-        sample = np.asarray(list(values), dtype=float)
-        if sample.size:
-            axes.hist(sample, bins=min(40, max(5, int(np.sqrt(sample.size)))), color=COLOURS[0], alpha=0.85)
-        if band_low is not None or band_high is not None:
-            left, right = axes.get_xlim()
-            low, high = (left if band_low is None else band_low), (right if band_high is None else band_high)
-            axes.axvspan(low, high, color=COLOURS[5], alpha=0.25, linewidth=0, label="kept band")
-            axes.set_xlim(min(left, low), max(right, high))
-            _legend(axes)
-        return figure
+    import altair as alt
+
+    sample = np.asarray(list(values), dtype=float)
+    bins = min(40, max(5, int(np.sqrt(sample.size))))
+    counts, edges = np.histogram(sample, bins) if sample.size else (np.zeros(0, int), np.zeros(1))
+    bars = pl.DataFrame({"from": edges[:-1], "to": edges[1:], "rows": counts, "shown": ["rows"] * len(counts)})
+    ends = [*edges[[0, -1]], *(end for end in (band_low, band_high) if end is not None)]
+    low, high = (min(ends), max(ends)) if sample.size else (band_low or 0.0, 1.0 if band_high is None else band_high)
+    domain = alt.Scale(domain=[_short(low), _short(high)], nice=False)
+    name = "NormSim (similarity to the target, no unit)"
+    layers = [
+        _chart(bars).mark_bar(opacity=0.85, color=COLOURS[0]).encode(
+            x=alt.X("from:Q", title=name, scale=domain),
+            x2="to:Q",
+            y=alt.Y("rows:Q", title="rows", axis=alt.Axis(tickMinStep=1)),
+            y2=alt.datum(0),
+            tooltip=[_shown("from", "from", ".3f"), _shown("to", "to", ".3f"), _shown("rows", "rows", "d")],
+        )
+    ]  # fmt: skip
+    if band_low is not None or band_high is not None:
+        ends = {"low": low if band_low is None else band_low, "high": high if band_high is None else band_high}
+        band = pl.DataFrame({**ends, "label": "kept band"})
+        layers.append(
+            _chart(band).mark_rect(opacity=0.3).encode(
+                x=alt.X("low:Q", scale=domain),
+                x2="high:Q",
+                color=alt.Color("label:N", title=None, scale=alt.Scale(domain=["kept band"], range=[COLOURS[5]])),
+            )
+        )  # fmt: skip
+    return _styled(alt.layer(*layers))
 
 
-def novelty_against_size(frame: pl.DataFrame) -> "Figure":
+def novelty_against_size(frame: pl.DataFrame) -> "alt.Chart":
     """Mean novelty of what adding rows brings, against corpus size. `frame`: rows, novelty, and label for one line
     each (a single line without)."""
-    with _style():
-        figure, axes = _figure("corpus size (rows)", "novelty of the rows added")
-        if "label" not in frame.columns:
-            frame = frame.with_columns(label=pl.lit("corpus"))
-        for label, (colour, marker) in _marks(frame["label"]).items():
-            line = frame.filter(pl.col("label") == label).sort("rows")
-            axes.plot(line["rows"], line["novelty"], color=colour, marker=marker, markersize=4, label=label)
-        if frame["label"].n_unique() > 1:
-            _legend(axes)
-        return figure
+    if "label" not in frame.columns:
+        frame = frame.with_columns(label=pl.lit("corpus"))
+    frame = frame.select("rows", "novelty", "label").sort("label", "rows", maintain_order=True)
+    labels = frame["label"]
+    return _styled(
+        _chart(frame).mark_line(point={"size": 22}).encode(
+            x=_x("rows", "corpus size (rows)"),
+            y=_y("novelty", "novelty of the rows added"),
+            **_series("label", labels, legend=labels.n_unique() > 1),
+            tooltip=[_shown("label", "corpus"), _shown("rows", "rows", "d"), _shown("novelty", "novelty", ".3f")],
+        )
+    )  # fmt: skip
 
 
-def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "Figure":
+def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt.LayerChart":
     """Scores against train size, error bars their 95% intervals.
 
     `scores`: kind, train_size, prompt_loss, weight, replicate, benchmark, metric, mean, low, high. One line per prompt
     loss through the mean of its replicates, the control dashed, the untouched base model as a horizontal band.
     Shares are drawn in percent.
     """
-    with _style():
-        chosen = scores.filter((pl.col("benchmark") == benchmark) & (pl.col("metric") == metric))
-        share = not chosen.is_empty() and chosen["low"].min() >= 0 and chosen["high"].max() <= 1
-        scale = 100 if share else 1
-        unit = "%" if share else "nats per token" if metric == "answer_logprob" else "score"
-        figure, axes = _figure("train size (seed examples)", f"{metric} ({unit})")
-        axes.set_title(benchmark)
-        students = chosen.filter(pl.col("kind") == "student").sort("weight", "prompt_loss", "train_size")
-        control = chosen.filter(pl.col("kind") == "control").sort("train_size")
-        lines = [
-            (name, students.filter(pl.col("prompt_loss") == name), colour, marker, "-")
-            for name, (colour, marker) in _marks(students["prompt_loss"]).items()
-        ]
-        if not control.is_empty():
-            lines.append(("seed-only control", control, INK, "x", "--"))
-        for place, (name, line, colour, marker, dash) in enumerate(lines):
-            # Side by side rather than on top of each other; the axis is log2, so this is the same shift everywhere.
-            _score_line(axes, line, scale, 0.09 * (place - (len(lines) - 1) / 2), name, colour, marker, dash)
-        for base in chosen.filter(pl.col("kind") == "base").head(1).iter_rows(named=True):
-            axes.axhspan(base["low"] * scale, base["high"] * scale, color=INK, alpha=0.18, linewidth=0)
-            axes.axhline(base["mean"] * scale, color=INK, linewidth=1, linestyle=":", label="untouched base")
-        sizes = chosen["train_size"].drop_nulls().unique().sort().to_list()
-        axes.set_xticks([np.log2(size) for size in sizes], labels=[str(size) for size in sizes])
-        if sizes:
-            axes.set_xlim(np.log2(sizes[0]) - 0.4, np.log2(sizes[-1]) + 0.4)
-        _legend(axes)
-        return figure
+    import altair as alt
+
+    chosen = scores.filter((pl.col("benchmark") == benchmark) & (pl.col("metric") == metric))
+    share = not chosen.is_empty() and chosen["low"].min() >= 0 and chosen["high"].max() <= 1
+    unit = "%" if share else "nats per token" if metric == "answer_logprob" else "score"
+    chosen = chosen.with_columns(pl.col("mean", "low", "high") * (100 if share else 1))
+    students = chosen.filter(pl.col("kind") == "student").sort("weight", "prompt_loss", "train_size", "replicate")
+    control = chosen.filter(pl.col("kind") == "control").sort("train_size")
+    base = chosen.filter(pl.col("kind") == "base").head(1)
+    names = students["prompt_loss"].unique(maintain_order=True).to_list()
+    lines = pl.concat([students.with_columns(model=pl.col("prompt_loss")), control.with_columns(model=pl.lit(CONTROL))])
+    models = [*names, *([CONTROL] if control.height else [])]
+    # Side by side rather than on top of each other; the axis is log2, so this is the same shift everywhere.
+    shifts = {name: 0.09 * (place - (len(models) - 1) / 2) for place, name in enumerate(models)}
+    shift = pl.col("model").replace_strict(shifts, default=0.0, return_dtype=pl.Float64)
+    lines = lines.with_columns(x=pl.col("train_size").cast(pl.Float64).log(2) + shift)
+    lines = lines.select("model", "train_size", "replicate", "x", "mean", "low", "high")
+    middle = lines.group_by("model", "x", maintain_order=True).agg(pl.col("mean").mean())
+    sizes = [float(np.log2(size)) for size in chosen["train_size"].drop_nulls().unique().sort()]
+    wide = alt.Scale(domain=[sizes[0] - 0.4, sizes[-1] + 0.4] if sizes else [0, 1], nice=False)
+    axis = alt.Axis(values=[_short(size) for size in sizes], labelExpr="format(round(pow(2, datum.value)), 'd')")
+    x = alt.X("x:Q", title="train size (seed examples)", scale=wide, axis=axis)
+    shown = [*models, *([BASE] if base.height else [])]
+    series = _series("model", pl.Series(shown, dtype=pl.String))
+    dash = alt.condition(alt.datum.model == CONTROL, alt.value([5, 4]), alt.value([1, 0]))
+    facts = [
+        _shown("model", "model"), _shown("train_size", "train size", "d"), _shown("mean", metric, ".3f"),
+        _shown("low", "95% from", ".3f"), _shown("high", "to", ".3f"),
+    ]  # fmt: skip
+    title = f"{metric} ({unit})"
+    layers = []
+    if base.height:
+        flat = base.select("mean", "low", "high").with_columns(model=pl.lit(BASE))
+        flat = flat.with_columns(left=pl.lit(wide.domain[0]), right=pl.lit(wide.domain[1]))
+        across = {"x": alt.X("left:Q", scale=wide), "x2": "right:Q"}
+        layers += [
+            _chart(flat).mark_rect(opacity=0.18, color=INK).encode(**across, y=_y("low", title), y2="high:Q"),
+            _chart(flat).mark_rule(strokeDash=[2, 2]).encode(
+                **across, y=_y("mean", title), color=series["color"], tooltip=[facts[0], *facts[2:]]
+            ),
+        ]  # fmt: skip
+    layers += [
+        _chart(middle).mark_line(strokeWidth=1.4).encode(
+            x=x, y=_y("mean", title), color=series["color"], strokeDash=dash
+        ),
+        _chart(lines).mark_rule(strokeWidth=1.4).encode(x=x, y=_y("low", title), y2="high:Q", color=series["color"]),
+        _chart(lines).mark_point(filled=True, size=44, opacity=1).encode(x=x, y=_y("mean", title), **series, tooltip=facts),
+    ]  # fmt: skip
+    return _styled(alt.layer(*layers).properties(title=benchmark))
 
 
-def relevance_novelty_by_cell(corpora: pl.DataFrame) -> "Figure":
+def relevance_novelty_by_cell(corpora: pl.DataFrame) -> "alt.LayerChart":
     """Each cell's corpus by mean novelty and relevance: hollow for all completed rows, filled for the kept ones.
 
     `corpora`: train_size, prompt_loss, weight, relevance_all, relevance_kept, novelty_all, novelty_kept. The number
     beside a point is its train size.
     """
-    with _style():
-        figure, axes = _figure("mean novelty (distance from the seeds)", "mean relevance (similarity to target)")
-        ordered = corpora.sort("weight", "prompt_loss", "train_size")
-        for label, (colour, marker) in _marks(ordered["prompt_loss"]).items():
-            named = label
-            for cell in ordered.filter(pl.col("prompt_loss") == label).iter_rows(named=True):
-                whole = cell["novelty_all"], cell["relevance_all"]
-                kept = cell["novelty_kept"], cell["relevance_kept"]
-                if None not in whole:
-                    axes.plot(*whole, color=colour, marker=marker, fillstyle="none", linestyle="", markersize=7)
-                if None not in kept:
-                    axes.plot(*kept, color=colour, marker=marker, linestyle="", markersize=7, label=named)
-                    named = None  # one legend entry per prompt loss
-                    axes.annotate(
-                        str(cell["train_size"]), kept, (6, 5), textcoords="offset points", color=colour, fontsize=9
-                    )
-                if None not in whole + kept:
-                    axes.plot(*zip(whole, kept, strict=True), color=colour, linewidth=0.9, alpha=0.6)
-        axes.margins(0.12)
-        _legend(axes)
-        return figure
+    import altair as alt
 
+    ordered = corpora.sort("weight", "prompt_loss", "train_size")
+    series = _series("prompt_loss", ordered["prompt_loss"])
+    names = ["novelty_all", "relevance_all", "novelty_kept", "relevance_kept"]
+    cells = ordered.select("train_size", "prompt_loss", pl.col(names).cast(pl.Float64))
+    x_name, y_name = "mean novelty (distance from the seeds)", "mean relevance (similarity to target)"
+    facts = [_shown("prompt_loss", "arm"), _shown("train_size", "train size", "d")]
 
-def png_base64(figure: "Figure") -> str:
-    """The figure as a PNG, base64 without line breaks; twice the drawn size for sharp screens."""
-    with _style():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=200, metadata={"Software": None})
-        return base64.b64encode(buffer.getvalue()).decode("ascii")
+    def at(rows: str) -> dict:
+        return {"x": _x(f"novelty_{rows}", x_name), "y": _y(f"relevance_{rows}", y_name)}
 
-
-def svg(figure: "Figure") -> str:
-    """The figure as SVG text, the same bytes for the same figure: fixed ids, no date, no program name."""
-    with _style():
-        buffer = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", dpi=150, metadata=nothing)
-        return buffer.getvalue()
-
-
-def _style() -> AbstractContextManager:
-    """Settings for building or saving one figure; restored on leaving."""
-    import matplotlib as mpl
-
-    return mpl.rc_context(
-        {
-            "font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9,
-            "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": INK, "axes.titlecolor": INK,
-            "xtick.color": INK, "ytick.color": INK, "grid.color": INK, "grid.alpha": 0.22, "grid.linewidth": 0.6,
-            "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
-            "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
-            "svg.fonttype": "none", "svg.hashsalt": "nomad", "font.family": "DejaVu Sans",
-            # Names from a profile are text: a `$` in one is not the start of a formula.
-            "text.parse_math": False,
-        }
+    whole, kept = cells.drop_nulls(names[:2]), cells.drop_nulls(names[2:])
+    both = cells.drop_nulls(names)
+    numbers = [_shown(name, name.replace("_", ", "), ".3f") for name in names]
+    return _styled(
+        alt.layer(
+            _chart(both).mark_rule(opacity=0.6).encode(
+                **at("all"), x2="novelty_kept:Q", y2="relevance_kept:Q", color=series["color"]
+            ),
+            _chart(whole).mark_point(filled=False, size=60).encode(**at("all"), **series, tooltip=[*facts, *numbers]),
+            _chart(kept).mark_point(filled=True, size=60, opacity=1).encode(**at("kept"), **series, tooltip=[*facts, *numbers]),
+            _chart(kept).mark_text(dx=8, dy=-8, align="left").encode(
+                **at("kept"), text="train_size:Q", color=series["color"]
+            ),
+        )
     )  # fmt: skip
 
 
-def _figure(x: str, y: str) -> tuple["Figure", "Axes"]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=SIZE, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    return figure, axes
+CONTROL, BASE = "seed-only control", "untouched base"
 
 
-def _marks(labels: pl.Series) -> dict[str, tuple[str, str]]:
+def png_base64(chart: "alt.TopLevelMixin") -> str:
+    """The chart as a PNG, base64 without line breaks; twice the drawn size for sharp screens."""
+    import vl_convert
+
+    return base64.b64encode(vl_convert.vegalite_to_png(chart.to_dict(), scale=2)).decode("ascii")
+
+
+def svg(chart: "alt.TopLevelMixin") -> str:
+    """The chart as SVG text, the same for the same chart."""
+    import vl_convert
+
+    return vl_convert.vegalite_to_svg(chart.to_dict())
+
+
+def specification(chart: "alt.TopLevelMixin") -> str:
+    """The chart as Vega-Lite JSON, on one line."""
+    return json.dumps(chart.to_dict(), separators=(",", ":"), ensure_ascii=False)
+
+
+def _chart(rows: pl.DataFrame) -> "alt.Chart":
+    """A chart of these rows, which it holds itself; numbers with six digits, for there may be thousands."""
+    import altair as alt
+
+    values = [{key: _short(value) for key, value in row.items()} for row in rows.iter_rows(named=True)]
+    return alt.Chart(alt.InlineData(values=values))
+
+
+def _short(value: object) -> object:
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if np.isfinite(value) else None
+    return value
+
+
+def _x(name: str, title: str) -> "alt.X":
+    import altair as alt
+
+    return alt.X(f"{name}:Q", title=title, scale=alt.Scale(zero=False, padding=8))
+
+
+def _y(name: str, title: str) -> "alt.Y":
+    import altair as alt
+
+    return alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False, padding=8))
+
+
+def _shown(name: str, title: str, form: str | None = None) -> "alt.Tooltip":
+    """A line of what a pointer over a mark shows."""
+    import altair as alt
+
+    if form is None:
+        return alt.Tooltip(field=name, type="nominal", title=title)
+    return alt.Tooltip(field=name, type="quantitative", title=title, format=form)
+
+
+def marks(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     """A colour and a marker a label, in order of appearance; the markers run on where the colours begin anew."""
-    names = labels.drop_nulls().unique(maintain_order=True)
-    return {name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
+    arms = [name for name in labels if name not in (SEEDS, CONTROL, BASE)]
+    found = {name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(arms)}
+    others = {SEEDS: "cross", CONTROL: "square", BASE: "stroke"}
+    return {name: found.get(name) or (INK, others[name]) for name in labels}
 
 
-def _score_line(
-    axes: "Axes", line: pl.DataFrame, scale: float, shift: float, name: str, colour: str, marker: str, dash: str
-) -> None:
-    middle = line.group_by("train_size").agg(pl.col("mean").mean()).sort("train_size")
-    x = np.log2(middle["train_size"].to_numpy()) + shift
-    axes.plot(x, middle["mean"].to_numpy() * scale, color=colour, linestyle=dash, linewidth=1.4)
-    mean, low, high = (line[column].to_numpy() * scale for column in ("mean", "low", "high"))
-    # A bootstrap mean can leave its interval by a rounding; matplotlib refuses negative bars.
-    bars = np.clip(np.stack([mean - low, high - mean]), 0, None)
-    x = np.log2(line["train_size"].to_numpy()) + shift
-    axes.errorbar(
-        x, mean, bars, color=colour, marker=marker, markersize=5, linestyle="", capsize=3, elinewidth=1.2, label=name
+def _series(name: str, labels: pl.Series, legend: bool = True) -> dict:
+    """Colour and marker by a column, with one legend below the plot, where it covers no point at any width."""
+    import altair as alt
+
+    found = marks(labels.drop_nulls().unique(maintain_order=True).to_list())
+    shown = alt.Legend(title=None, columns=2, labelLimit=180) if legend and found else None
+    domain = list(found)
+    return {
+        "color": alt.Color(f"{name}:N", scale=alt.Scale(domain=domain, range=[c for c, _ in found.values()]), legend=shown),
+        "shape": alt.Shape(f"{name}:N", scale=alt.Scale(domain=domain, range=[m for _, m in found.values()]), legend=shown),
+    }  # fmt: skip
+
+
+def _styled(chart: "alt.TopLevelMixin") -> "alt.TopLevelMixin":
+    width, height = SIZE
+    text = {"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
+    return (
+        chart.properties(width=width, height=height, background="transparent")
+        .configure(font="system-ui, DejaVu Sans, sans-serif", aria=False)
+        .configure_axis(**text, domainColor=INK, tickColor=INK, gridColor=INK, gridOpacity=0.2)
+        .configure_legend(**text, orient="bottom", symbolStrokeWidth=2)
+        .configure_title(color=INK, fontSize=13, anchor="middle")
+        .configure_text(fontSize=11)
+        .configure_view(stroke=None)
     )
-
-
-def _legend(axes: "Axes") -> None:
-    """Below the plot, where it covers no point at any width."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        columns = 2 if len(labels) > 1 else 1
-        rows = -(-len(labels) // columns)
-        width, height = axes.figure.get_size_inches()
-        # A long legend must add to the figure, not eat the plot: 0.19 inches are a line of 9 pt text.
-        axes.figure.set_size_inches(width, height + 0.19 * max(0, rows - 2))
-        axes.figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)

@@ -11,6 +11,7 @@ import io
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,8 @@ class Rows:
 
     rows: list[Row] = field(default_factory=list)
     left_out: list[dict] = field(default_factory=list)
+    formats: Counter = field(default_factory=Counter)
+    """Records by the format that was recognised."""
 
 
 def parse_hub(source: str) -> dict[str, str | None]:
@@ -91,7 +94,9 @@ def read_source(
                 raise NomadError(f"{place}: `where` asks for field {key!r}, which this row lacks")
         if any(record[key] not in allowed for key, allowed in (where or {}).items()):
             continue
-        row = _normalise(name, number, place, record)
+        kind = _format(place, record)
+        result.formats[kind] += 1
+        row = _normalise(kind, name, number, place, record)
         if row is None:
             result.left_out.append({"source": name, "row": number, "reason": "not_single_turn", "evidence": "messages"})
             continue
@@ -240,25 +245,45 @@ def _hub_records(source: str) -> Iterator[object]:
         raise NomadError(f"{source}: could not be loaded through `datasets`: {error}") from error
 
 
-def _normalise(name: str, number: int, place: str, record: dict) -> Row | None:
-    """A record of any recognised format as a Row of source `name`, or None for a chat with several turns."""
+FORMATS = {
+    "messages": ("messages",),
+    "prompt + response": ("prompt", "response"),
+    "instruction + output": ("instruction", "output"),
+    "question + answers": ("question", "answers"),
+    "question + answer": ("question", "answer"),
+}
+"""The fields that a record of each format has; the first that fits is taken."""
+
+
+def _format(place: str, record: dict) -> str:
+    for kind, fields in FORMATS.items():
+        if all(name in record for name in fields):
+            return kind
+    raise NomadError(
+        f"{place}: no recognised format in fields {sorted(record)}; accepted: prompt + response, "
+        "instruction [+ input] + output, question + answer, question + answers, messages"
+    )
+
+
+def _normalise(kind: str, name: str, number: int, place: str, record: dict) -> Row | None:
+    """A record of a recognised format as a Row of source `name`, or None for a chat with several turns."""
     answers: tuple[str, ...] = ()
-    if "messages" in record:
+    if kind == "messages":
         turns = _single_turn(record["messages"])
         if turns is None:
             return None
         prompt, response = turns
-    elif "prompt" in record and "response" in record:
+    elif kind == "prompt + response":
         prompt, response = record["prompt"], record["response"]
-    elif "instruction" in record and "output" in record:
+    elif kind == "instruction + output":
         extra = record.get("input")
         prompt, response = record["instruction"], record["output"]
         if extra is not None and _text(place, "input", extra):
             prompt = f"{_text(place, 'instruction', prompt)}\n\n{extra}"
-    elif "question" in record and "answers" in record:
+    elif kind == "question + answers":
         prompt, answers = record["question"], _answers(place, record["answers"])
         response = answers[0] if answers else None
-    elif "question" in record and "answer" in record:
+    else:
         prompt, response = record["question"], record["answer"]
         # TriviaQA's own rows keep the accepted answers inside `answer`.
         if isinstance(response, dict):
@@ -266,11 +291,6 @@ def _normalise(name: str, number: int, place: str, record: dict) -> Row | None:
             answers = _answers(place, [response, *_answers(place, record["answer"].get("aliases"))])
         elif isinstance(response, str):
             response = CALCULATOR.sub("", response)
-    else:
-        raise NomadError(
-            f"{place}: no recognised format in fields {sorted(record)}; accepted: prompt + response, "
-            "instruction [+ input] + output, question + answer, question + answers, messages"
-        )
     prompt, response = _content(place, "prompt", prompt), _content(place, "response", response)
     return Row(name, number, _given_id(place, record.get("id")), prompt, response, answers)
 

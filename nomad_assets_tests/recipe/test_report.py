@@ -1,5 +1,8 @@
 """The report on synthetic data: the right verdicts, nothing lost, nothing that a model wrote breaking out."""
 
+import base64
+import hashlib
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -115,9 +118,15 @@ def make_rows(grid):
                     "relevance": None if i == 4 else float(generator.normal(0.45 + 0.1 * weight, 0.08)),
                     "novelty": None if i == 4 else float(generator.normal(0.5, 0.1)),
                     "nearest_seed_prompt": None if i == 4 else seed_prompt,
+                    "nearest_seed_response": None if i == 4 else "4 * 12 = 48\n#### 48",
                 }
             )
     return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def make_seeds(sizes):
+    points = [(s, f"seed{i}", 0.5 + i / 200, 0.3 + i / 100, f"Seed prompt {i}") for s in sizes for i in range(s)]
+    return pl.DataFrame(points, schema=["train_size", "id", "relevance", "novelty", "prompt"], orient="row")
 
 
 def make_data(
@@ -148,6 +157,7 @@ def make_data(
         corpora=corpora,
         reasons=pl.DataFrame(reasons, schema=["train_size", "arm", "reason", "rows"], orient="row"),
         rows=make_rows(grid),
+        seeds=make_seeds(sizes),
         novelty_curve=pl.DataFrame(curve, schema=["train_size", "arm", "rows", "novelty"], orient="row"),
         missing=["256/masked"],
     )  # fmt: skip
@@ -261,11 +271,14 @@ def test_an_unfilled_arm_is_said_in_words():
 def test_what_a_model_wrote_stays_text():
     data = make_data(sizes=(16,))
     planted = build_report(replace(data, rows=data.rows.with_columns(prompt=pl.lit(NASTY), id=pl.lit(NASTY))))
-    assert "<script" not in planted.html and "&lt;script&gt;" in planted.html
-    assert "<img" not in planted.html
-    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", planted.html + planted.markdown)
-    page = Outline(planted.html)
-    assert "script" not in page.tags and not any(name.startswith("on") for name, _ in page.attributes)
+    page, ours = without_scripts(planted.html)
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "<img" not in page
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", page + planted.markdown)
+    assert not any(name.startswith("on") for name, _ in Outline(page).attributes)
+    holding = [json.dumps(json.loads(text)) for kind, text in ours if kind]
+    assert sum("alert('x')" in text for text in holding) == 2  # the scatter and the reader, as data
+    assert all("<" not in text for kind, text in ours if kind)
     # The row has a run of three backticks, so its fence has four and nothing in it ends the block.
     assert "````text\n<script>" in planted.markdown
     assert "\n# not a heading <img src=x onerror=y>\n````" in planted.markdown
@@ -281,9 +294,42 @@ def test_names_and_reasons_cannot_break_a_table():
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines[:3]} == {5}
 
 
+def without_scripts(page: str) -> tuple[str, list[tuple[str, str]]]:
+    """The page, and its scripts as (type, text); an empty type is one that runs."""
+    element = re.compile(r'<script(?: type="([^"]*)")?>(.*?)</script>', flags=re.S)
+    return element.sub("", page), element.findall(page)
+
+
+def test_only_the_two_scripts_that_the_page_names_run(planted):
+    _, scripts = without_scripts(planted.html)
+    running = [text for kind, text in scripts if not kind]
+    assert len(running) == 2 and "vegaEmbed" in running[0]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in running]
+    named = " ".join(f"'sha256-{digest}'" for digest in digests)
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', planted.html)[1]
+    assert policy.endswith(f"script-src {named}")
+    assert "default-src 'none'" in policy and "unsafe-eval" not in policy
+
+
+def test_the_reader_has_rows_of_every_cell_and_verdict(planted):
+    _, scripts = without_scripts(planted.html)
+    (reader,) = [found for kind, text in scripts if kind and "sides" in (found := json.loads(text))]
+    assert reader["sides"] == ["64/masked", "64/unmasked"] or reader["sides"] == ["16/masked", "16/unmasked"]
+    assert {(row["cell"], row["reason"]) for row in reader["rows"]} == {
+        (f"{size}/{arm}", reason)
+        for size in (16, 64)
+        for arm in ("masked", "unmasked")
+        for reason in ("kept", "near repeat", "outside the band")
+    }
+    assert all("Nearest seed response" in row["parts"] for row in reader["rows"] if "Response" in row["parts"])
+
+
 def test_html_loads_nothing_and_is_well_formed(planted):
-    assert "http:" not in planted.html and "https:" not in planted.html and "//" not in planted.html
-    page = Outline(planted.html)
+    page, _ = without_scripts(planted.html)
+    for name in ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"):  # names, not addresses
+        page = page.replace(name, "")
+    assert "http:" not in page and "https:" not in page and "//" not in page
+    page = Outline(page)
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     assert all(
@@ -349,7 +395,7 @@ def test_nothing_but_missing_cells():
     data = make_data(sizes=(16,))
     empty = {
         name: getattr(data, name).clear()
-        for name in ("scores", "results", "corpora", "reasons", "rows", "novelty_curve")
+        for name in ("scores", "results", "corpora", "reasons", "rows", "seeds", "novelty_curve")
     }  # fmt: skip
     report = build_report(replace(data, **empty, missing=["16/masked", "16/unmasked"]))
     assert report.recommended is None and report.comparisons.is_empty()
@@ -361,6 +407,7 @@ def test_rows_without_lenses_or_texts():
     rows = data.rows.with_columns(
         relevance=pl.lit(None, pl.Float64), novelty=pl.lit(None, pl.Float64), prompt=pl.lit(None, pl.String),
         response=pl.lit(None, pl.String), nearest_seed_prompt=pl.lit(None, pl.String),
+        nearest_seed_response=pl.lit(None, pl.String),
     )  # fmt: skip
     corpora = data.corpora.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("relevance_all", "relevance_kept"))
     report = build_report(replace(data, rows=rows, corpora=corpora))

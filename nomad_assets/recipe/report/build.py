@@ -5,16 +5,21 @@ The numbers come from `comparisons` and `recommendation`; the sections, in the o
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
 
+from nomad_assets.recipe import plots
 from nomad_assets.recipe.report.answer import answer
 from nomad_assets.recipe.report.comparisons import Findings
-from nomad_assets.recipe.report.corpora import costs, dropped_rows, examples, lenses
+from nomad_assets.recipe.report.corpora import costs, dropped_rows, examples, lenses, row_points
 from nomad_assets.recipe.report.data import ReportData
 from nomad_assets.recipe.report.page import Bullets, Paragraph, Section, Table, html_page, markdown_page
 from nomad_assets.recipe.report.recommendation import recommend
 from nomad_assets.recipe.report.scores import leaderboard, paired_comparisons, scorings
+
+if TYPE_CHECKING:
+    import altair as alt
 
 TITLE = "Did taking the loss on the prompt pay off here?"
 
@@ -50,6 +55,16 @@ def build_report(data: ReportData) -> Report:
     subtitle = f"NOMAD report, profile {data.profile_name}"
     markdown, html = markdown_page(TITLE, subtitle, sections), html_page(TITLE, subtitle, sections)
     return Report(markdown, html, recommended, findings.comparisons)
+
+
+def figures(data: ReportData) -> dict[str, "alt.TopLevelMixin"]:
+    """The report's main charts by a name each: a score a benchmark over sizes, and the rows of both arms."""
+    findings = Findings(data)
+    found = {
+        f"{name}_over_sizes": plots.scores_over_sizes(data.scores, name, metric)
+        for name, metric in findings.primary.items()
+    }
+    return {**found, "relevance_and_novelty": plots.relevance_against_novelty(row_points(data))}
 
 
 def _settings(data: ReportData) -> Table:

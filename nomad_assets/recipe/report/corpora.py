@@ -5,10 +5,12 @@ import polars as pl
 
 from nomad_assets.recipe import plots
 from nomad_assets.recipe.report.data import STEP_SECONDS, ReportData
-from nomad_assets.recipe.report.page import Block, Bullets, Columns, Example, Paragraph, Picture, Table
+from nomad_assets.recipe.report.page import Block, Bullets, Columns, Example, Paragraph, Picture, Reader, Table
 from nomad_assets.recipe.report.wording import duration, number, percent, ratio
 
 SHOWN_CHARACTERS = 700
+READER_ROWS = 2000
+"""Rows of all cells together that the reader holds."""
 SHOWN_ROWS = 3
 """Rows shown of each arm, once for kept and once for dropped ones."""
 
@@ -76,12 +78,11 @@ def lenses(data: ReportData) -> list[Block]:
     blocks: list[Block] = [Paragraph(text), Table("Means over the rows of a cell.", header, rows)]
     if not data.corpora.is_empty():
         alt = "Mean relevance against mean novelty of each cell: hollow for all rows, filled for kept, beside its size."
-        blocks.append(Picture(plots.svg(plots.relevance_novelty_by_cell(data.corpora)), alt))
-    if len(scored := data.rows.drop_nulls(["relevance", "novelty"])):
-        alt = f"Relevance against novelty of {len(scored)} sampled rows, coloured by arm."
-        order = data.corpora.select("arm", "weight").unique()
-        ordered = scored.join(order, on="arm", how="left").sort("weight", "arm", "id")
-        blocks.append(Picture(plots.svg(plots.relevance_against_novelty(ordered)), alt))
+        blocks.append(Picture.of(plots.relevance_novelty_by_cell(data.corpora), alt))
+    if len(points := row_points(data)):
+        scored = points.filter(pl.col("arm") != plots.SEEDS)
+        alt = f"Relevance against novelty of {len(scored)} sampled rows, coloured by arm, and of the seed examples."
+        blocks.append(Picture.of(plots.relevance_against_novelty(points), alt))
     if len(data.novelty_curve):
         curve = data.novelty_curve.sort("train_size", "arm", "rows")
         curve = curve.with_columns(label=pl.format("{}/{}", "train_size", "arm"))
@@ -91,8 +92,21 @@ def lenses(data: ReportData) -> list[Block]:
         if len(others):
             curve = curve.join(others, on=["train_size", "arm"], how="anti", maintain_order="left")
             alt += " First replicates only."
-        blocks.append(Picture(plots.svg(plots.novelty_against_size(curve)), alt))
+        blocks.append(Picture.of(plots.novelty_against_size(curve), alt))
     return blocks
+
+
+def row_points(data: ReportData) -> pl.DataFrame:
+    """Sampled rows of all arms and the seed examples of the largest size, as `plots.relevance_against_novelty` takes
+    them."""
+    scored = data.rows.drop_nulls(["relevance", "novelty"])
+    order = data.corpora.select("arm", "weight").unique()
+    columns = ["arm", "relevance", "novelty", "train_size", "id", "reason", "prompt"]
+    ordered = scored.join(order, on="arm", how="left").sort("weight", "arm", "id").select(columns)
+    if ordered.is_empty() or data.seeds.is_empty():
+        return ordered
+    largest = data.seeds.filter(pl.col("train_size") == pl.col("train_size").max())
+    return pl.concat([ordered, largest.with_columns(arm=pl.lit(plots.SEEDS))], how="diagonal_relaxed").select(columns)
 
 
 def examples(data: ReportData, recommended: str | None) -> list[Block]:
@@ -118,13 +132,38 @@ def examples(data: ReportData, recommended: str | None) -> list[Block]:
     # Kept beside kept, dropped beside dropped.
     order = sorted(columns, key=lambda heading: heading.endswith("dropped"))
     text = "Drawn at random with the profile's seed, as the teachers wrote them; long texts are cut for display."
-    return [Paragraph(text), Columns({heading: columns[heading] for heading in order})]
+    found = {heading: columns[heading] for heading in order}
+    return [
+        Paragraph(text),
+        Columns(found),
+        Paragraph("Other rows, of any cell, by verdict:"),
+        _reader(data, size, arms),
+    ]
+
+
+def _reader(data: ReportData, size: int, arms: list[str]) -> Reader:
+    cells = data.rows.select("train_size", "arm").n_unique()
+    chosen = data.rows.with_columns(place=pl.int_range(pl.len()).over("train_size", "arm", "verdict"))
+    chosen = chosen.filter(pl.col("place") < max(4, READER_ROWS // cells // 2))
+    rows = []
+    for row in chosen.iter_rows(named=True):
+        shown = _example(row)
+        rows.append(
+            {
+                "cell": f"{row['train_size']}/{row['arm']}", "reason": row["reason"],
+                "title": shown.title, "facts": shown.facts, "parts": shown.parts,
+            }
+        )  # fmt: skip
+    return Reader(rows, (f"{size}/{arms[0]}", f"{size}/{arms[-1]}"))
 
 
 def _example(row: dict) -> Example:
     facts = row["verdict"] if row["verdict"] == "kept" else f"{row['verdict']}: {row['reason']}"
     scores = [f"{lens} {number(row[lens])}" for lens in ("relevance", "novelty") if row[lens] is not None]
-    texts = {"Prompt": row["prompt"], "Response": row["response"], "Nearest seed prompt": row["nearest_seed_prompt"]}
+    texts = {
+        "Prompt": row["prompt"], "Response": row["response"],
+        "Nearest seed prompt": row["nearest_seed_prompt"], "Nearest seed response": row["nearest_seed_response"],
+    }  # fmt: skip
     parts = {name: _short(text) for name, text in texts.items() if text is not None}
     return Example(str(row["id"]), ", ".join([facts, *scores]), parts or {"Prompt": "(none was completed)"})
 

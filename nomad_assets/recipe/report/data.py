@@ -28,7 +28,9 @@ class ReportData:
     """train_size, arm, reason ("kept" among them), rows."""
     rows: pl.DataFrame
     """A sample of synthetic rows: train_size, arm, id, verdict, reason, prompt, response, relevance, novelty,
-    nearest_seed_prompt."""
+    nearest_seed_prompt, nearest_seed_response."""
+    seeds: pl.DataFrame
+    """The seed rows that teachers saw: train_size, id, relevance, novelty, prompt."""
     novelty_curve: pl.DataFrame
     """train_size, arm, rows, novelty: mean novelty of what adding rows brings, against corpus size."""
     missing: list[str]

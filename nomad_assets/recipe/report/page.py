@@ -4,11 +4,18 @@ Everything that reaches a page passes through `_html` or `_cell`: names, setting
 wrote, which can hold markup, pipes, fences or terminal escape codes.
 """
 
+import base64
+import hashlib
 import html
+import json
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from nomad_assets.recipe import plots
 from nomad_assets.recipe.plots import INK
+
+SCRIPT, STYLE = Path(__file__).with_name("page.js"), Path(__file__).with_name("page.css")
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,15 @@ class Table:
 @dataclass(frozen=True)
 class Picture:
     svg: str
+    """Shown on paper, and where scripts do not run."""
+    specification: str
+    """The same as Vega-Lite JSON, which the page's script draws in its place: with values under the pointer."""
     alt: str
     """What the figure shows, for those who do not see it."""
+
+    @classmethod
+    def of(cls, chart, alt: str) -> "Picture":
+        return cls(plots.svg(chart), plots.specification(chart), alt)
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,17 @@ class Columns:
     columns: dict[str, list[Example]]
 
 
-Block = Paragraph | Bullets | Table | Picture | Columns
+@dataclass(frozen=True)
+class Reader:
+    """Rows to read two at a time, each side from a cell and a verdict of the reader's choice. Needs scripts."""
+
+    rows: list[dict]
+    """cell, reason (`kept` among them), and title, facts and parts as an Example has them."""
+    sides: tuple[str, str]
+    """Cells to begin with."""
+
+
+Block = Paragraph | Bullets | Table | Picture | Columns | Reader
 
 
 @dataclass(frozen=True)
@@ -76,8 +100,10 @@ def markdown_page(title: str, subtitle: str, sections: list[Section]) -> str:
 
 
 def html_page(title: str, subtitle: str, sections: list[Section]) -> str:
-    """The sections as one HTML file that loads nothing: styles and figures are inside it."""
+    """The sections as one HTML file that loads nothing: styles, figures and scripts are inside it."""
     pictures = 0
+    scripts = _scripts() if any(isinstance(b, Picture | Reader) for s in sections for b in s.blocks) else []
+    hashes = " ".join(map(_fingerprint, scripts)) or "'none'"
     body, links = [], []
     for number, section in enumerate(sections):
         links.append(f'<a href="#part-{number}">{_html(section.title)}</a>')
@@ -93,16 +119,34 @@ def html_page(title: str, subtitle: str, sections: list[Section]) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        # Nothing in the file runs or loads; this holds even if an escape were ever missed.
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        "style-src 'unsafe-inline'\">\n"
-        f"<title>{_html(title)} {_html(subtitle)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        # Nothing is loaded and only these scripts run; this holds even if an escape were ever missed.
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data: blob:; '
+        f"style-src 'unsafe-inline'; script-src {hashes}\">\n"
+        f"<title>{_html(title)} {_html(subtitle)}</title>\n<style>{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>\n"
         f'<h1>{_html(title)}</h1>\n<p class="facts">{_html(subtitle)}</p>\n'
         + "\n".join(body[: _first_end(body)])
         + f'\n<nav aria-label="Sections">{" ".join(links[1:])}</nav>\n'
         + "\n".join(body[_first_end(body) :])
-        + "\n</main>\n</body>\n</html>\n"
+        + "\n</main>\n"
+        + "".join(f"<script>{script}</script>\n" for script in scripts)
+        + "</body>\n</html>\n"
     )
+
+
+def _scripts() -> list[str]:
+    """Vega with its parts, and our own script. Its expressions are interpreted, so that no text becomes code."""
+    import vl_convert
+
+    return [vl_convert.javascript_bundle(), SCRIPT.read_text(encoding="utf-8")]
+
+
+def _fingerprint(script: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+
+
+def _data(text: str) -> str:
+    """JSON inside a page: no `<` that could end its element."""
+    return text.replace("<", "\\u003c")
 
 
 def _first_end(body: list[str]) -> int:
@@ -146,8 +190,10 @@ def _markdown_block(block: Block) -> str:
             lines = [[_cell(cell) for cell in row] for row in (header, *rows)]
             lines.insert(1, rule)
             return f"{_cell(caption)}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        case Picture(_, alt):
+        case Picture(alt=alt):
             return f"(Figure in the HTML report: {_cell(alt)})"
+        case Reader():
+            return "(More rows can be read side by side in the HTML report.)"
         case Columns(columns):
             return "\n\n".join(_markdown_column(heading, examples) for heading, examples in columns.items())
 
@@ -173,6 +219,9 @@ def _html_block(block: Block) -> str:
         case Columns(columns):
             inner = "".join(_html_column(heading, examples) for heading, examples in columns.items())
             return f'<div class="columns">{inner}</div>'
+        case Reader(rows, sides):
+            data = json.dumps({"rows": rows, "sides": sides}, ensure_ascii=False, separators=(",", ":"))
+            return f'<div class="reader" hidden><script type="application/json">{_data(data)}</script></div>'
     raise TypeError(f"no rendering for {type(block).__name__}")
 
 
@@ -216,65 +265,8 @@ def _inline_svg(picture: Picture, prefix: str) -> str:
     rest = rest.replace(INK, "currentColor")
     alt = _html(picture.alt)
     frame = box.group(1) if box else "0 0 331 238"
+    data = _data(picture.specification.replace(INK, "currentColor"))
     return (
-        f'<figure><svg viewBox="{frame}" role="img" aria-label="{alt}">{rest.strip()}'
-        f"<figcaption>{alt}</figcaption></figure>"
+        f'<figure><div class="plot"><svg viewBox="{frame}" role="img" aria-label="{alt}">{rest.strip()}</div>'
+        f'<script type="application/json">{data}</script><figcaption>{alt}</figcaption></figure>'
     )
-
-
-STYLE = """
-:root { color-scheme: light dark; --ground: #fbfbfa; --card: #ffffff; --ink: #1d2126; --soft: #5b626b;
-  --line: #d9dce0; --accent: #0a6aa6; }
-@media (prefers-color-scheme: dark) { :root { --ground: #14171a; --card: #1c2024; --ink: #e4e6e9; --soft: #a3abb5;
-  --line: #363c43; --accent: #6cb8ea; } }
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI",
-  Roboto, "Noto Sans", "DejaVu Sans", sans-serif; overflow-wrap: break-word; }
-main { max-width: 62rem; margin: 0 auto; padding: 1rem 1rem 4rem; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 1rem 0 .3rem; }
-h1 + p.facts { margin-bottom: 1rem; }
-h2 { font-size: 1.25rem; line-height: 1.3; margin: 2.5rem 0 .5rem; }
-h3 { font-size: 1.05rem; margin: 1rem 0 .5rem; }
-h4, h5 { margin: 0; font-size: .95rem; }
-h5 { font-weight: 600; color: var(--soft); font-size: .85rem; margin-top: .6rem; }
-p, ul { margin: .6rem 0; max-width: 50rem; }
-ul { padding-left: 1.2rem; }
-li { margin: .2rem 0; }
-section:first-of-type { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--accent);
-  border-radius: 6px; padding: .4rem 1.1rem .8rem; }
-section:first-of-type h2 { margin-top: .6rem; }
-section:first-of-type p:first-of-type strong { display: block; font-size: 1.1rem; line-height: 1.4;
-  margin-bottom: .4rem; }
-nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: 1.2rem 0 0; font-size: .9rem; }
-a { color: var(--accent); padding: .2rem 0; }
-.table { overflow-x: auto; margin: 1rem 0; background: var(--card); border: 1px solid var(--line); border-radius: 6px; }
-.table:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
-table { border-collapse: collapse; min-width: 100%; font-size: .875rem; line-height: 1.35;
-  font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding: .6rem .7rem; color: var(--soft); }
-caption span { position: sticky; left: .7rem; display: inline-block; max-width: min(56rem, 100vw - 4rem); }
-th, td { padding: .4rem .7rem; text-align: right; vertical-align: top; border-top: 1px solid var(--line);
-  white-space: nowrap; overflow-wrap: normal; }
-thead th { vertical-align: bottom; font-weight: 600; color: var(--soft); white-space: normal; min-width: 5rem; }
-th.word, td.word { text-align: left; }
-tbody th { font-weight: 600; position: sticky; left: 0; background: var(--card); }
-figure { display: inline-block; vertical-align: top; width: min(100%, 29rem); margin: 1rem .8rem 1rem 0; }
-figure svg { width: 100%; height: auto; color: var(--soft); overflow: visible; }
-figcaption { font-size: .85rem; color: var(--soft); line-height: 1.4; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0 1.2rem; }
-.columns > div { min-width: 0; }
-article { background: var(--card); border: 1px solid var(--line); border-radius: 6px; padding: .7rem .9rem;
-  margin: 0 0 .8rem; }
-.facts { margin-top: 0; margin-bottom: 0; font-size: .85rem; color: var(--soft); }
-pre { margin: .15rem 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; font-size: .9rem;
-  line-height: 1.45; unicode-bidi: plaintext; }
-@media (max-width: 34rem) { tbody th { white-space: normal; max-width: 9rem; } td, th { padding: .4rem .5rem; }
-  .columns { gap: 0; } }
-@media print { :root { color-scheme: light; --ground: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; }
-  main { max-width: none; padding: 0; } nav { display: none; } body { font-size: 10pt; }
-  .table { overflow: visible; border: 0; } table { font-size: 8pt; } th, td { padding: .2rem .35rem;
-  white-space: normal; } tr, figure, article, h2, h3 { break-inside: avoid; } h2, h3, caption, thead {
-  break-after: avoid; } tbody th { position: static; }
-  figure { width: 45%; } }
-"""

@@ -38,7 +38,7 @@ def leaderboard(findings: Findings, recommended: str | None) -> list[Block]:
         for measure in [metric, *([LOGPROB] if name in findings.logprobs else [])]:
             figure = plots.scores_over_sizes(findings.data.scores, name, measure)
             alt = f"{name}: {measure} over train sizes with 95% intervals, a line for each prompt loss."
-            blocks.append(Picture(plots.svg(figure), alt))
+            blocks.append(Picture.of(figure, alt))
     return blocks
 
 

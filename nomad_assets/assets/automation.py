@@ -1,0 +1,77 @@
+"""What Dagster does by itself, once it is switched on in the UI: nothing here runs before.
+
+follow_changes      sensor: makes again what lies behind an artifact that was made again, and cells that are missing
+seed_files_changed  sensor: runs the job `inputs` when a local seed or benchmark file is another one
+checks_daily        schedule: runs the job `checks`
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+
+from nomad_assets.errors import NomadError
+from nomad_assets.profile import Profile
+from nomad_assets.steps import Step
+from nomad_assets.storage import digest
+
+LOOK_EVERY_SECONDS = 30
+
+
+def condition(step: Step) -> dg.AutomationCondition:
+    """When the sensor `follow_changes` makes a partition: it is missing, or what it reads was made again.
+
+    A step that finds its inputs unchanged reuses what there is, so a change runs only as far as it reaches. The report
+    covers the cells that exist and does not wait for the others.
+    """
+    eager = dg.AutomationCondition.eager()
+    return eager.without(~dg.AutomationCondition.any_deps_missing()) if step.optional_parents else eager
+
+
+def freshness(profile: Profile) -> dg.FreshnessPolicy:
+    return dg.FreshnessPolicy.time_window(fail_window=timedelta(days=profile.automation.fresh_days))
+
+
+def watched_files(profile: Profile) -> dict[str, list]:
+    """Local files behind the seeds and benchmarks: path -> size in bytes and time in nanoseconds. Reads no content."""
+    sources = [*profile.seeds.sources, *(b.source for b in profile.benchmarks.values() if b.source is not None)]
+    found = {}
+    for source in sources:
+        path = Path(profile.resolve(source.path))
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file():
+                facts = file.stat()
+                found[str(file)] = [facts.st_size, facts.st_mtime_ns]
+    return found
+
+
+def automations(profile: Profile) -> tuple[list[dg.SensorDefinition], list[dg.ScheduleDefinition]]:
+    """(sensors, schedules), all of them off until somebody switches them on."""
+    follow = dg.AutomationConditionSensorDefinition(
+        "follow_changes", target=dg.AssetSelection.all(), minimum_interval_seconds=LOOK_EVERY_SECONDS,
+        description="Makes again what lies behind an artifact that was made again, and cells that are missing.",
+    )  # fmt: skip
+
+    @dg.sensor(
+        name="seed_files_changed", job_name="inputs", minimum_interval_seconds=LOOK_EVERY_SECONDS,
+        description="Runs `inputs` when a local seed or benchmark file is added, changed or removed.",
+    )  # fmt: skip
+    def seed_files_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        files = watched_files(profile)
+        now = digest(files)
+        if context.cursor is None:
+            return dg.SensorResult(skip_reason=f"watching {len(files)} files from now on", cursor=now)
+        if now == context.cursor:
+            return dg.SkipReason(f"{len(files)} files, none changed")
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=now)], cursor=now)
+
+    try:
+        daily = dg.ScheduleDefinition(
+            name="checks_daily", job_name="checks", cron_schedule=profile.automation.checks_at,
+            description="Every check on what is stored.",
+        )  # fmt: skip
+    except dg.DagsterInvalidDefinitionError as error:
+        setting = f"profile {profile.name}: automation.checks_at = {profile.automation.checks_at!r}"
+        raise NomadError(f'{setting}: not a cron expression; give five fields, such as "0 6 * * *"') from error
+    return [follow, seed_files_changed], [daily]

@@ -1,0 +1,234 @@
+"""The cards of what is exported: how it was made, from what, with which settings, and what is known of it."""
+
+import json
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from nomad_assets.partitions import Cell, Grid
+from nomad_assets.profile import Profile
+from nomad_assets.recipe.benchmarks import is_share
+from nomad_assets.recipe.curation import KEPT, REASONS
+from nomad_assets.storage import Artifact
+
+RULES = {
+    "not_completed": "the prompt or the response did not end by itself",
+    "minority_answer": "another final answer was more frequent among the prompt's responses",
+    "low_agreement": "too few of the prompt's responses agreed",
+    "wrong_arithmetic": "a written calculation is false",
+    "exact_repeat": "the prompt repeats an earlier row",
+    "near_repeat": "the prompt nearly repeats an earlier row (Jaccard similarity of word 3-grams)",
+    "seed_copy": "the prompt repeats a seed row",
+    "near_seed_copy": "the prompt nearly repeats a seed row",
+    "contaminated": "it holds a benchmark question: equal, or more than half of its 8-grams",
+    "outside_band": "its relevance (NormSim) lies outside the kept band",
+    "over_target": "the corpus was full",
+}
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
+NAMES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+PROJECT = "nomad-assets (NOMAD, [arXiv 2410.20362](https://arxiv.org/abs/2410.20362))"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What both cards are written from."""
+
+    profile: Profile
+    grid: Grid
+    cell: Cell
+    artifacts: dict[str, Artifact]
+    """By asset; what an exported folder holds, and what that was made from."""
+    others: dict[str, pl.DataFrame] = field(default_factory=dict)
+    """Scores of the control and of the base model, by label."""
+
+    @property
+    def weight(self) -> float:
+        return self.grid.arms[self.cell.arm].weight
+
+
+def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
+    """A dataset card as the hub reads it: YAML head, then Markdown. `curated`: every row with its verdict."""
+    kept = curated.filter(pl.col("verdict") == KEPT).height
+    licences = sorted({source.license for source in facts.profile.seeds.sources if source.license})
+    head = {
+        **_licence(licences, all(source.license for source in facts.profile.seeds.sources)),
+        "pretty_name": f"{facts.profile.name} {facts.cell.label}",
+        "task_categories": ["text-generation"],
+        "size_categories": [next((n for n, size in zip(NAMES, SIZES, strict=True) if kept < size), "n>1B")],
+        "tags": ["synthetic", "nomad"],
+        "configs": [
+            {"config_name": "kept", "default": True, "data_files": "data/kept.parquet"},
+            {"config_name": "all_rows", "data_files": "data/all.parquet"},
+        ],
+    }
+    counts = dict(curated.group_by("reason").len().iter_rows())
+    dropped = [[reason, str(counts[reason]), RULES[reason]] for reason in REASONS if reason in counts]
+    corpus = facts.artifacts["synthetic_corpus"].manifest
+    parts = [
+        f"# {facts.profile.name}, {facts.cell.label}",
+        f"{kept:,} synthetic examples, written by a language model that was trained to write them, with {PROJECT}.",
+        "## How it was made",
+        _teacher_words(facts)
+        + f" It then wrote prompts from nothing but the start of a user turn, in {corpus.metrics['attempts']:,} attempts, "
+        f"and {'answered' if facts.profile.synthesis.answerer is None else 'had them answered by another model:'} "
+        f"those that it ended by itself ({corpus.metrics['engine']}, {corpus.metrics['precision']}).",
+        "Configuration `kept` holds what is meant for training: `id`, `prompt`, `response`, `relevance`, `novelty`, "
+        "`nearest_seed`. Configuration `all_rows` holds every attempt with how it ended, its verdict and the evidence.",
+        '```python\nfrom datasets import load_dataset\n\nrows = load_dataset("path/or/name", "kept", split="train")\n```',
+        "## What was left out, and why",
+        _table(["reason", "rows", "rule"], dropped) if dropped else "No row was left out.",
+        "## Relevance and novelty",
+        _lenses(facts),
+        "## Contamination",
+        _contamination(facts, counts.get("contaminated", 0)),
+        "## Licence",
+        _licence_words(facts, licences),
+        "## Settings",
+        _settings(facts, ("teacher_model", "synthetic_corpus", "curated_corpus")),
+        "## Lineage",
+        _lineage(facts),
+    ]
+    return _head(head) + "\n\n".join(parts) + "\n"
+
+
+def model_card(facts: Facts) -> str:
+    """A model card of the student as the hub reads it."""
+    base, licence = facts.profile.base_model.source, facts.profile.base_model.license
+    head = {
+        **_licence([licence] if licence else [], bool(licence)),
+        **({"base_model": base.removeprefix("hf://").partition("@")[0]} if base.startswith("hf://") else {}),
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["synthetic-data", "nomad"],
+    }
+    student = facts.artifacts["student_model"].manifest
+    rows = student.metrics.get("synthetic_rows", 0)
+    seeds = " and on the seed examples themselves" if facts.profile.student.include_seeds else ""
+    parts = [
+        f"# {facts.profile.name}, student of {facts.cell.label}",
+        f"`{base}`, trained on {rows:,} synthetic examples{seeds}, with {PROJECT}.",
+        "## How it was made",
+        f"{_teacher_words(facts)} It wrote a corpus, which was curated; this model was trained on the {rows:,} rows that "
+        f"were kept{seeds}, with loss on the responses alone: {student.rows} rows, {student.metrics['steps']} steps, "
+        f"{student.tokens:,} tokens.",
+        '```python\nfrom transformers import pipeline\n\nask = pipeline("text-generation", "path/or/name")\n'
+        'ask([{"role": "user", "content": "…"}])\n```',
+        "## Scores",
+        _scores(facts),
+        "## Limits",
+        "It answers in the manner of its training data and was not aligned or tested for safety. Scores say how it does on "
+        "these questions alone; its answers can be wrong.",
+        "## Licence",
+        f"The base model is under {licence}." if licence else "The profile names no licence of the base model.",
+        "## Settings",
+        _settings(facts, ("student_model", "teacher_model", "curated_corpus")),
+        "## Lineage",
+        _lineage(facts),
+    ]
+    return _head(head) + "\n\n".join(parts) + "\n"
+
+
+def _teacher_words(facts: Facts) -> str:
+    weight = facts.weight
+    loss = (
+        "the prompt as well as on the response"
+        if weight == 1
+        else f"the response and, with weight {weight:g}, the prompt"
+    )
+    return (
+        f"A teacher (`{facts.profile.base_model.source}`) was fine-tuned on {facts.cell.train_size} seed examples with the loss "
+        f"on {'the response alone' if weight == 0 else loss}."
+    )
+
+
+def _lenses(facts: Facts) -> str:
+    profile = facts.artifacts.get("corpus_profile")
+    if profile is None:
+        return "Not measured: the corpus has no profile yet."
+    found = dict(pl.read_parquet(profile / "metrics.parquet").iter_rows())
+    rows = [
+        [
+            name,
+            *("–" if found[f"{name}_{part}"] is None else f"{found[f'{name}_{part}']:.3f}" for part in ("kept", "all")),
+        ]
+        for name in ("relevance", "novelty")
+    ]
+    text = (
+        "Relevance is NormSim₂ of a prompt to the seed pool, novelty its cosine distance to the nearest seed row that the "
+        f"teacher saw (embeddings: {facts.profile.curation.embedder})."
+    )
+    return f"{text}\n\n{_table(['mean', 'kept rows', 'all completed rows'], rows)}"
+
+
+def _contamination(facts: Facts, count: int) -> str:
+    local = [name for name, benchmark in facts.profile.benchmarks.items() if benchmark.source is not None]
+    unseen = [benchmark.task for benchmark in facts.profile.benchmarks.values() if benchmark.task]
+    found = f"{count} row{' was' if count == 1 else 's were'} found to hold a question and left out of `kept`"
+    text = f"Every row was compared with the questions of {', '.join(local)}: {found}." if local else ""
+    if unseen:
+        text += (
+            f" It was not compared with {', '.join(unseen)}, whose questions are fetched only when a model is scored."
+        )
+    return text.strip()
+
+
+def _licence(found: list[str], complete: bool) -> dict:
+    if complete and len(found) == 1:
+        return {"license": found[0].lower()}
+    return {"license": "other", "license_name": "see-below"} if found else {"license": "unknown"}
+
+
+def _licence_words(facts: Facts, found: list[str]) -> str:
+    sources = [f"`{source.path}`: {source.license or 'none named'}" for source in facts.profile.seeds.sources]
+    text = "The seed rows' licences, as the profile names them, carry over to what was written from them: "
+    base = facts.profile.base_model.license
+    return f"{text}{'; '.join(sources)}. The model that wrote the rows: {base or 'none named'}."
+
+
+def _scores(facts: Facts) -> str:
+    scores = facts.artifacts.get("student_scores")
+    if scores is None:
+        return "Not scored yet."
+    models = {"this student": pl.read_parquet(scores / "scores.parquet"), **facts.others}
+    rows = []
+    for benchmark, metric in models["this student"].select("benchmark", "metric").iter_rows():
+        cells = []
+        for table in models.values():
+            row = table.filter(benchmark=benchmark, metric=metric)
+            cells.append(_score(metric, row.row(0, named=True)) if row.height else "–")
+        rows.append([benchmark, metric, *cells])
+    return "95% bootstrap intervals over the questions in brackets.\n\n" + _table(
+        ["benchmark", "metric", *models], rows
+    )
+
+
+def _score(metric: str, row: dict) -> str:
+    share = pl.select(is_share(pl.lit(metric))).item() and row["low"] >= 0 and row["high"] <= 1
+    scale, digits = (100, 1) if share else (1, 3)
+    mean, low, high = (f"{row[name] * scale:.{digits}f}" for name in ("mean", "low", "high"))
+    return f"{mean}{'%' if share else ''} ({low} to {high})"
+
+
+def _settings(facts: Facts, names: tuple[str, ...]) -> str:
+    settings = {name: facts.artifacts[name].manifest.settings for name in names}
+    return f"```json\n{json.dumps(settings, indent=1, ensure_ascii=False)}\n```"
+
+
+def _lineage(facts: Facts) -> str:
+    text = "Artifacts, by asset; `nomad-assets lineage trace ID` leads from each to the seed rows."
+    rows = [
+        [name, f"`{artifact.manifest.artifact_id}`", artifact.manifest.content_digest[:16]]
+        for name, artifact in facts.artifacts.items()
+    ]
+    return f"{text}\n\n{_table(['asset', 'id', 'content, sha256'], rows)}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _head(head: dict) -> str:
+    import yaml
+
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n\n"

@@ -1,0 +1,59 @@
+"""Taking seed rows out, and removing what is superseded."""
+
+from typing import Annotated
+
+import typer
+
+from nomad_assets.cli.terminal import ProfileOption, console, errors, open_store
+
+
+def withdraw(
+    rows: Annotated[list[str], typer.Argument(help="Ids of seed rows.")],
+    profile: ProfileOption = None,
+    reason: Annotated[str, typer.Option(help="Kept with the withdrawal.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what the rows reached.")] = False,
+) -> None:
+    """Take seed rows out: list what they reached, and have the next run make exactly that again without them.
+
+    Example: nomad-assets withdraw 0a1b2c3d4e5f6071 --dry-run
+    """
+    from nomad_assets.withdrawal import reach
+    from nomad_assets.withdrawal import withdraw as mark
+
+    with errors():
+        store = open_store(profile)
+        reached = reach(store, rows) if dry_run else mark(store, rows, reason)
+    for row in reached.iter_rows(named=True):
+        state = "current" if row["current"] else "pruned" if row["pruned"] else "superseded"
+        print(f"{state:<10} {row['artifact_id']}")
+    current, old = reached["current"].sum(), (~reached["current"] & ~reached["pruned"]).sum()
+    done = "would be made again" if dry_run else "will be made again by the next run"
+    console.print(f"{current} current artifacts {done}.", highlight=False)
+    if not dry_run:
+        console.print(
+            "Delete the rows in the source too. After the next run, `nomad-assets prune` removes the "
+            f"{current + old} versions on disk that were made with them.", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def prune(
+    profile: ProfileOption = None,
+    keep: Annotated[int, typer.Option(help="Versions of each artifact to keep, the current one included.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+) -> None:
+    """Remove superseded versions and staging leftovers; lineage still answers for them.
+
+    Example: nomad-assets prune --keep 2 --dry-run
+    """
+    from nomad_assets.profile import load_profile
+    from nomad_assets.retention import prune as remove
+
+    with errors():
+        store = open_store(profile)
+        found = remove(store, load_profile(profile), keep, dry_run)
+    for leftover in found:
+        print(f"{leftover.size / 2**20:10.1f} MiB  {leftover.what:<18} {leftover.path.relative_to(store.root)}")
+    console.print(
+        f"{len(found)} {'would be ' if dry_run else ''}removed, {sum(x.size for x in found) / 2**20:.1f} MiB",
+        highlight=False,
+    )

@@ -1,0 +1,80 @@
+"""Starting with one's own data: a project folder, what a seed file holds, what this machine can do."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from nomad_assets.cli.terminal import ProfileOption, console, errors, short
+
+COLOURS = {"ok": "green", "note": "yellow", "missing": "red"}
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="The new project folder.")],
+    seeds: Annotated[
+        str | None,
+        typer.Option(help="Your examples: a .jsonl, .json, .parquet or .csv file, a folder, or hf://owner/name."),
+    ] = None,
+) -> None:
+    """Write a project folder: a commented profile, Dagster's files, and your examples with some held out as questions.
+
+    Example: nomad-assets init my-project --seeds my.jsonl
+    """
+    from nomad_assets.starter import start
+
+    with errors():
+        made = start(folder, seeds)
+    for path in made:
+        print(short(path))
+    steps = [
+        "cd " + str(folder),
+        *([] if seeds else ["put your rows into data/"]),
+        "nomad-assets inspect data/seeds.jsonl",
+    ]
+    console.print("next: " + "; ".join([*steps, "nomad-assets run"]), highlight=False, soft_wrap=True)
+
+
+def inspect(
+    seeds: Annotated[str, typer.Argument(help="A .jsonl, .json, .parquet or .csv file, a folder, or hf://owner/name.")],
+    profile: ProfileOption = None,
+    estimate: Annotated[
+        bool, typer.Option(help="Measure this machine for some seconds and say what the grid will take.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything, as JSON on standard output.")] = False,
+) -> None:
+    """Show what a seed file holds, and what the grid will take on this machine, before anything is trained.
+
+    Example: nomad-assets inspect data/seeds.jsonl --no-estimate
+    """
+    from nomad_assets.profile import load_profile
+    from nomad_assets.survey import survey
+
+    with errors(), console.status("reading and measuring"):
+        found = survey(load_profile(profile), seeds, estimate)
+    if as_json:
+        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+    else:
+        out = Console()
+        for part in found.words():
+            out.print(part, highlight=False, soft_wrap=isinstance(part, str))
+
+
+def doctor(profile: ProfileOption = None) -> None:
+    """Say what is installed, which engine and precision will be used, and what is missing; exit 1 when something is.
+
+    Example: nomad-assets doctor
+    """
+    from nomad_assets.doctor import examine
+
+    table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
+    with errors(), console.status("looking"):
+        lines = list(examine(profile))
+    for line in lines:
+        table.add_row(f"[{COLOURS[line.state]}]{line.state}[/]", line.what, line.found, line.remedy)
+    Console().print(table)
+    if any(line.state == "missing" for line in lines):
+        raise typer.Exit(1)

@@ -1,0 +1,168 @@
+"""A cell's corpus and student as folders that other tools read, each with a card; and pushing them to a hub.
+
+<out>/dataset/README.md            dataset card; its head tells `datasets.load_dataset` what there is
+<out>/dataset/data/kept.parquet    configuration `kept` (the default): what a student is trained on
+<out>/dataset/data/all.parquet     configuration `all_rows`: every attempt with its verdict and the evidence
+<out>/student/                     safetensors, tokenizer, chat template, and a model card
+<out>/student.gguf                 with `gguf`, by llama.cpp's converter
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from nomad_assets.cards import Facts, dataset_card, model_card
+from nomad_assets.errors import NomadError
+from nomad_assets.partitions import Cell, Grid
+from nomad_assets.profile import Profile
+from nomad_assets.recipe.sources import parse_hub
+from nomad_assets.steps import is_withdrawn
+from nomad_assets.storage import Artifact, Store
+
+KINDS = ("dataset", "student")
+PARENTS = {
+    "dataset": ("curated_corpus", "corpus_profile", "synthetic_corpus", "teacher_model", "seed_subset", "seed_examples", "base_model"),
+    "student": ("student_model", "student_scores", "curated_corpus", "teacher_model", "seed_subset", "seed_examples", "base_model"),
+}  # fmt: skip
+CONVERTER = "convert_hf_to_gguf.py"
+
+
+def export(profile: Profile, cell: str, out: Path, kinds: tuple[str, ...] = KINDS, gguf: bool = False) -> list[Path]:
+    """Write a cell's corpus, its student, or both under `out`; the paths that were made.
+
+    Nothing is left half written, and nothing that is there is touched. Raises NomadError when something of the same name
+    is there already, when an artifact has not been materialised, or was made with a withdrawn seed row.
+    """
+    grid, store = Grid(profile), Store.of(profile)
+    place = grid.parse(cell)
+    names = [*kinds, *(["student.gguf"] if gguf else [])]
+    for name in names:
+        if (out / name).exists():
+            raise NomadError(f"{out / name} exists already; remove it, or export to another folder")
+    converter = _converter() if gguf else None
+    made = []
+    for kind in kinds:
+        artifacts = _artifacts(store, place, kind)
+        with store.reading(artifacts.values()), _whole(out / kind) as folder:
+            facts = Facts(profile, grid, place, artifacts, _control_scores(store, place))
+            (_write_dataset if kind == "dataset" else _write_student)(facts, folder)
+        made.append(out / kind)
+    if gguf:
+        made.append(_to_gguf(converter, out / "student", out / "student.gguf"))
+    return made
+
+
+def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
+    """Upload exported folders to `hf://owner/name`: a dataset to the data set of that name, a student to the model.
+
+    The token is the hub library's own (`HF_TOKEN`, or `hf auth login`); `HF_ENDPOINT` names another hub. The addresses
+    that were written. Raises NomadError on what the hub refused.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
+    hub = parse_hub(address)
+    if hub["config"]:
+        raise NomadError(f"{address}: a configuration cannot be pushed; give hf://owner/name")
+    api, done = HfApi(), []
+    for folder in folders:
+        kind = "dataset" if folder.name == "dataset" else "model"
+        try:
+            api.create_repo(hub["name"], repo_type=kind, private=private, exist_ok=True)
+            if hub["revision"]:
+                api.create_branch(hub["name"], repo_type=kind, branch=hub["revision"], exist_ok=True)
+            found = api.upload_folder(
+                repo_id=hub["name"], repo_type=kind, folder_path=folder, revision=hub["revision"],
+                commit_message=f"{folder.name} written by nomad-assets",
+            )  # fmt: skip
+        except LocalTokenNotFoundError:
+            raise NomadError(f"{address}: no token for the hub; set HF_TOKEN, or run `hf auth login`") from None
+        except HfHubHTTPError as error:
+            status = error.response.status_code if error.response is not None else None
+            remedy = {401: "; set HF_TOKEN to a token that may write", 403: "; the token may not write there"}
+            reason = str(error).strip().splitlines()[-1]
+            raise NomadError(f"{address}: the hub refused the {kind}: {reason}{remedy.get(status, '')}") from error
+        except OSError as error:
+            raise NomadError(f"{address}: the hub could not be reached: {error}") from error
+        done.append(str(found.commit_url).partition("/commit/")[0])
+    return done
+
+
+def _artifacts(store: Store, cell: Cell, kind: str) -> dict[str, Artifact]:
+    """What a folder is made of and described by. The first is what it holds; scores and the profile may be missing."""
+    optional = ("corpus_profile", "student_scores")
+    places = {"seed_subset": Cell(cell.train_size), "seed_examples": Cell(), "base_model": Cell()}
+    found = {}
+    for name in PARENTS[kind]:
+        place = places.get(name, cell)
+        artifact = store.current(name, place) if name in optional else store.require(name, place)
+        if artifact is not None:
+            found[name] = artifact
+    withdrawals = store.withdrawals()
+    for artifact in found.values():
+        if is_withdrawn(artifact, withdrawals):
+            raise NomadError(
+                f"{artifact.manifest.artifact_id} was made with a withdrawn seed row; run nomad-assets run first"
+            )
+    return found
+
+
+def _control_scores(store: Store, cell: Cell) -> dict[str, pl.DataFrame]:
+    places = {"seed-only control": ("control_scores", Cell(cell.train_size)), "untouched base": ("base_scores", Cell())}
+    found = {label: store.current(*place) for label, place in places.items()}
+    return {label: pl.read_parquet(artifact / "scores.parquet") for label, artifact in found.items() if artifact}
+
+
+def _write_dataset(facts: Facts, folder: Path) -> None:
+    curated = pl.read_parquet(facts.artifacts["curated_corpus"] / "curated.parquet")
+    (folder / "data").mkdir()
+    kept = curated.filter(pl.col("verdict") == "kept")
+    columns = ["id", "prompt", "response", pl.col("normsim_2").alias("relevance"), "novelty", "nearest_seed"]
+    kept.select(columns).write_parquet(folder / "data" / "kept.parquet")
+    curated.write_parquet(folder / "data" / "all.parquet")
+    (folder / "README.md").write_text(dataset_card(facts, curated), encoding="utf-8")
+
+
+def _write_student(facts: Facts, folder: Path) -> None:
+    shutil.copytree(facts.artifacts["student_model"] / "model", folder, dirs_exist_ok=True)
+    (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A folder that appears at `path` when the block has ended well."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _converter() -> Path:
+    """llama.cpp's converter: on PATH, or in the folder that LLAMA_CPP names."""
+    found = shutil.which(CONVERTER)
+    if found is None and (folder := os.environ.get("LLAMA_CPP")):
+        path = Path(folder) / CONVERTER
+        found = path if path.is_file() else None
+    if found is None:
+        raise NomadError(
+            f"--gguf: {CONVERTER} was not found; set LLAMA_CPP to a checkout of llama.cpp, or put the script on PATH"
+        )
+    return Path(found)
+
+
+def _to_gguf(converter: Path, student: Path, out: Path) -> Path:
+    command = [sys.executable, str(converter), str(student), "--outfile", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode or not out.is_file():
+        last = (done.stderr.strip() or done.stdout.strip() or "it wrote nothing").splitlines()[-1]
+        raise NomadError(f"--gguf: {converter} failed: {last}")
+    return out

@@ -1,0 +1,121 @@
+"""What a seed file holds, before anything is trained on it."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from nomad_assets.recipe.overlap import ContaminationIndex
+from nomad_assets.recipe.seeds import content_key
+from nomad_assets.recipe.sources import Rows
+from nomad_assets.recipe.wordings import GramSets, NearRepeats, Wordings
+
+if TYPE_CHECKING:
+    from nomad_assets.recipe.masking import Turns
+
+LANGUAGE_SAMPLE = 2000
+SURE = 0.5
+"""Probability from which a text's language is named; below, as for "2 + 2" or a lone name, it is `unsure`."""
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of one part of the rows."""
+
+    median: int
+    p95: int
+    longest: int
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Rows as recognised, and what the pool would leave out of them."""
+
+    formats: dict[str, int]
+    """Records by recognised format."""
+    rows: int
+    left_out: dict[str, int]
+    """Rows that the seed pool leaves out, by reason."""
+    prompt: Lengths
+    response: Lengths
+    too_long: int
+    """Rows longer than `max_length`."""
+    max_length: int
+    near_repeats: list[tuple[str, str, float]]
+    """Pairs (row, earlier row, Jaccard similarity) of like prompts; they stay in the pool."""
+    languages: dict[str, float]
+    """Share of rows by language (ISO 639-1), the most frequent first."""
+    contaminated: list[tuple[str, str]]
+    """(row, question) of rows that hold a benchmark question."""
+    usable: int
+    """Rows that the seed pool would have."""
+
+    def record(self) -> dict:
+        return asdict(self)
+
+
+def inspect(
+    rows: Rows, questions: list[tuple[str, str, list[str]]], turns: "Turns", max_length: int, near_repeat: float
+) -> Inspection:
+    """Recognise, measure and compare rows. `questions` are (id, question, accepted answers) of the benchmarks."""
+    index = ContaminationIndex(questions)
+    reasons: Counter = Counter(entry["reason"] for entry in rows.left_out)
+    seen: set[bytes] = set()
+    contaminated: list[tuple[str, str]] = []
+    usable = 0
+    for row in rows.rows:
+        key = content_key(row.prompt, row.response)
+        overlap = None if key in seen else index.find(row.prompt, row.response)
+        if key in seen:
+            reasons["repeat"] += 1
+        elif overlap is not None:
+            reasons["benchmark_question"] += 1
+            contaminated.append((f"row {row.number}", overlap.question))
+        else:
+            usable += 1
+        seen.add(key)
+    prompts = [len(ids) for ids in turns.encode_many([row.prompt for row in rows.rows])]
+    responses = [len(ids) for ids in turns.encode_many([row.response for row in rows.rows])]
+    scaffolding = len(turns.header) + len(turns.middle) + 2
+    whole = [a + b + scaffolding for a, b in zip(prompts, responses, strict=True)]
+    return Inspection(
+        formats=dict(rows.formats), rows=len(rows.rows), left_out=dict(sorted(reasons.items())), prompt=_lengths(prompts),
+        response=_lengths(responses), too_long=sum(length > max_length for length in whole), max_length=max_length,
+        near_repeats=_near_repeats(rows, near_repeat), languages=languages([row.prompt for row in rows.rows]),
+        contaminated=contaminated, usable=usable,
+    )  # fmt: skip
+
+
+def languages(texts: list[str]) -> dict[str, float]:
+    """Share of texts by language, of at most 2,000 of them, evenly spread. Short texts are often `unsure`."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    sample = texts[:: -(-len(texts) // LANGUAGE_SAMPLE)]
+    found = Counter()
+    for text in sample:
+        language, probability = identifier.classify(text)
+        found[language if probability >= SURE else "unsure"] += 1
+    return {language: count / len(sample) for language, count in found.most_common()}
+
+
+def _lengths(counts: list[int]) -> Lengths:
+    ordered = sorted(counts)
+    return Lengths(ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))], ordered[-1])
+
+
+def _near_repeats(rows: Rows, threshold: float) -> list[tuple[str, str, float]]:
+    names = [f"row {row.number}" for row in rows.rows]
+    wordings = Wordings(row.prompt for row in rows.rows)
+    known = NearRepeats(GramSets(wordings), threshold, names)
+    earlier: set[bytes] = set()
+    pairs = []
+    for text, name in enumerate(names):
+        key = wordings.key(text)
+        if key in earlier:
+            continue  # equal prompts are another matter: their responses may differ
+        earlier.add(key)
+        if (twin := known.twin(text)) is not None:
+            pairs.append((name, *twin))
+        known.add(text)
+    return pairs

@@ -1,0 +1,133 @@
+"""A seed file seen with a profile's eyes, and what the profile's grid will take on this machine."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from nomad_assets.partitions import Cell
+from nomad_assets.profile import Profile
+from nomad_assets.recipe.benchmarks import question_table
+from nomad_assets.recipe.estimate import Estimate, Speed, forecast, measure
+from nomad_assets.recipe.inspection import SHOWN, Inspection, inspect
+from nomad_assets.recipe.sources import read_source
+from nomad_assets.storage import Store
+
+
+@dataclass(frozen=True)
+class Survey:
+    source: str
+    base_model: str
+    found: Inspection
+    speed: Speed | None
+    estimates: list[Estimate]
+
+    def record(self) -> dict:
+        """As JSON. Times are seconds, sizes bytes."""
+        return {
+            "source": self.source, "base_model": self.base_model, **self.found.record(),
+            "speed": asdict(self.speed) if self.speed else None, "estimates": [asdict(line) for line in self.estimates],
+        }  # fmt: skip
+
+    def words(self) -> Iterator[str | Table]:
+        """What a person reads of it."""
+        found = self.found
+        yield f"{self.source}: {found.rows:,} rows; {', '.join(f'{n:,} as {kind}' for kind, n in found.formats.items())}"
+        yield f"usable as seeds: {found.usable:,}" + (
+            "; left out: " + ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in found.left_out.items())
+            if found.left_out
+            else ""
+        )
+        lengths = Table("tokens", "median", "95%", "longest", box=None, pad_edge=False)
+        for name, part in (("prompt", found.prompt), ("response", found.response)):
+            lengths.add_row(name, str(part.median), str(part.p95), str(part.longest))
+        yield lengths
+        if found.too_long:
+            yield f"longer than teacher.max_length = {found.max_length}: {found.too_long:,} rows, which are never trained on"
+        mix = list(found.languages.items())
+        yield "languages: " + ", ".join(f"{name} {share:.0%}" for name, share in mix[:6])
+        yield f"near repeats among the prompts: {len(found.near_repeats):,}"
+        for row, twin, similarity in found.near_repeats[:SHOWN]:
+            yield f"  {row} is like {twin} ({similarity:.2f})"
+        yield f"rows that hold a benchmark question: {len(found.contaminated):,}"
+        for row, question in found.contaminated[:SHOWN]:
+            yield f"  {row}: {question[:100]}"
+        if self.speed:
+            yield from self._forecast(self.speed)
+
+    def _forecast(self, speed: Speed) -> Iterator[str | Table]:
+        yield (
+            f"measured with {self.base_model}: {speed.trained_per_second:,.0f} tokens/s trained, "
+            f"{speed.decoded_per_second:,.0f} tokens/s written"
+        )
+        table = Table("the whole grid", "times", "time", "disk", box=None, pad_edge=False)
+        for line in self.estimates:
+            table.add_row(line.asset, str(line.times), _time(line.seconds), _size(line.bytes))
+        seconds, size = sum(line.seconds for line in self.estimates), sum(line.bytes for line in self.estimates)
+        table.add_row("together", "", _time(seconds), _size(size))
+        yield table
+        if speed.peak_bytes:
+            yield f"memory while training: {_size(speed.peak_bytes)}"
+        yield "an estimate from seconds of measuring: within a factor of two, unless teachers write much longer rows"
+
+
+def survey(profile: Profile, source: str, estimate: bool) -> Survey:
+    """Inspect rows of any source a profile takes; with `estimate`, measure the machine with the profile's base model.
+
+    Raises NomadError on rows or a model that cannot be read.
+    """
+    from nomad_assets.recipe.masking import Turns
+    from nomad_assets.recipe.models import load_tokenizer, quiet
+
+    quiet()
+    rows = read_source(source if source.startswith("hf://") else os.path.realpath(source))
+    questions, count = [], 0
+    for name, benchmark in profile.benchmarks.items():
+        if benchmark.source is not None:
+            read = read_source(profile.resolve(benchmark.source.path), benchmark.source.where, benchmark.source.limit)
+            table = question_table(name, benchmark.rule, read)
+            questions += list(table.select("id", "question", "answers").iter_rows())
+            count += table.height
+    with _base_model(profile) as base:
+        turns = Turns(load_tokenizer(base), str(base))
+        found = inspect(rows, questions, turns, profile.teacher.max_length, profile.curation.near_repeat)
+        speed, lines = None, []
+        if estimate:
+            examples = [(row.id, row.prompt, row.response) for row in rows.rows[:64]]
+            speed = measure(profile, base, list({example[0]: example for example in examples}.values()))
+            mean = found.prompt.median + found.response.median + len(turns.header) + len(turns.middle) + 2
+            lines = forecast(profile, speed, mean, count, found.response.median)
+    return Survey(source, profile.base_model.source, found, speed, lines)
+
+
+@contextlib.contextmanager
+def _base_model(profile: Profile) -> Iterator[Path]:
+    """The folder of the profile's base model: the store's, or one that is built for the moment."""
+    from nomad_assets.assets.inputs import build_base
+
+    stored = Store.of(profile).current("base_model", Cell())
+    if stored is not None:
+        with Store.of(profile).reading([stored]):
+            yield stored / "model"
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        build_base(profile, Path(folder) / "model", {}, profile.seed)
+        yield Path(folder) / "model"
+
+
+def _time(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,168 @@
+"""Exported folders as other tools read them, their cards, and pushing them to a hub that stands in on loopback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from nomad_assets.cli import app
+from nomad_assets.errors import NomadError
+from nomad_assets.export import export
+from nomad_assets.partitions import Cell
+from nomad_assets_tests.hub import TOKEN, serving
+
+CELL = "16/unmasked"
+
+
+@pytest.fixture(scope="module")
+def exported(finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    profile, store, _, _ = finished
+    out = tmp_path_factory.mktemp("exported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NOMAD_HOME", str(store.root.parent))
+        assert export(profile, CELL, out) == [out / "dataset", out / "student"]
+    return out
+
+
+@pytest.fixture
+def project(finished, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The profile's file, with its store where the run left it."""
+    profile, store, _, _ = finished
+    monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
+    return profile.folder / f"{profile.name}.toml"
+
+
+def card(folder: Path) -> tuple[dict, str]:
+    _, head, text = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    return yaml.safe_load(head), text
+
+
+def test_datasets_reads_the_folder(exported, finished):
+    from datasets import load_dataset
+
+    curated = pl.read_parquet(finished[1].current("curated_corpus", Cell(16, "unmasked")) / "curated.parquet")
+    kept = load_dataset(str(exported / "dataset"), split="train")
+    assert kept.column_names == ["id", "prompt", "response", "relevance", "novelty", "nearest_seed"]
+    assert list(kept["id"]) == curated.filter(verdict="kept")["id"].to_list()
+    everything = load_dataset(str(exported / "dataset"), "all_rows", split="train")
+    assert everything.num_rows == curated.height and set(everything.column_names) == set(curated.columns)
+
+
+def test_the_dataset_card_says_what_was_done_and_removed(exported, finished):
+    store = finished[1]
+    head, text = card(exported / "dataset")
+    assert head["configs"][0] == {"config_name": "kept", "default": True, "data_files": "data/kept.parquet"}
+    assert head["license"] == "other" and "synthetic" in head["tags"]
+    artifact = store.current("curated_corpus", Cell(16, "unmasked"))
+    curated = pl.read_parquet(artifact / "curated.parquet")
+    for reason, rows in curated.filter(verdict="dropped").group_by("reason").len().iter_rows():
+        assert f"| {reason} | {rows} | " in text
+    assert f"`{artifact.manifest.artifact_id}`" in text and "`seed_examples/" in text
+    assert "cc-by-4.0" in text and "apache-2.0" in text
+    assert "trivia, word_problems" in text and "NormSim" in text
+    assert '"prompt_loss_weight": 1.0' in text and "on the prompt as well as on the response" in text
+
+
+def test_transformers_reads_the_student_and_answers(exported):
+    from transformers import pipeline
+
+    ask = pipeline("text-generation", str(exported / "student"), device="cpu")
+    answer = ask([{"role": "user", "content": "What is 2 + 2?"}], max_new_tokens=4)
+    assert answer[0]["generated_text"][-1]["role"] == "assistant"
+    head, text = card(exported / "student")
+    assert head["library_name"] == "transformers" and head["license"] == "unknown"
+    assert "| trivia | exact_match |" in text and "seed-only control" in text and "untouched base" in text
+
+
+def test_what_is_there_is_not_touched(exported, project):
+    before = sorted((path, path.stat().st_mtime_ns) for path in exported.rglob("*"))
+    done = CliRunner().invoke(app, ["export", CELL, str(exported), "-p", str(project)])
+    assert done.exit_code == 2 and "exists already" in done.stderr
+    assert sorted((path, path.stat().st_mtime_ns) for path in exported.rglob("*")) == before
+
+
+def test_half_an_export_never_appears(finished, tmp_path, monkeypatch):
+    profile, store, _, _ = finished
+    monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
+    monkeypatch.setattr("nomad_assets.export.dataset_card", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        export(profile, CELL, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_cell_that_was_not_made_and_one_that_does_not_exist(finished, tmp_path, monkeypatch):
+    profile, store, _, _ = finished
+    monkeypatch.setenv("NOMAD_HOME", str(tmp_path / "lake"))
+    with pytest.raises(NomadError, match="has not been materialised"):
+        export(profile, CELL, tmp_path / "out")
+    with pytest.raises(NomadError, match="unknown train size"):
+        export(profile, "7/unmasked", tmp_path / "out")
+
+
+def test_gguf_needs_its_converter_and_uses_it(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("LLAMA_CPP", raising=False)
+    command = ["export", CELL, str(tmp_path / "out"), "-p", str(project), "--only", "student", "--gguf"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2 and "LLAMA_CPP" in done.stderr and not (tmp_path / "out").exists()
+    script = tmp_path / "llama.cpp" / "convert_hf_to_gguf.py"
+    script.parent.mkdir()
+    script.write_text("import sys; open(sys.argv[3], 'wb').write(b'GGUF' + open(sys.argv[1] + '/config.json', 'rb').read())")
+    monkeypatch.setenv("LLAMA_CPP", str(script.parent))
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "out" / "student.gguf").read_bytes().startswith(b"GGUF{")
+    script.write_text("raise SystemExit('unknown architecture')")
+    (tmp_path / "out" / "student.gguf").unlink()
+    again = CliRunner().invoke(app, [*command[:2], str(tmp_path / "other"), *command[3:]])
+    assert again.exit_code == 2 and "unknown architecture" in again.stderr
+
+
+def push(exported_to: Path, project: Path, hub, token: str | None = TOKEN, name: str = "hf://ann/corpus"):
+    """`export --push` in a process of its own: the hub's library reads its address once, when it is imported."""
+    environment = {
+        **os.environ, "HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1",
+        "HF_HOME": str(exported_to.parent / "hf"),
+    }  # fmt: skip
+    environment.pop("HF_TOKEN", None)
+    if token:
+        environment["HF_TOKEN"] = token
+    command = [sys.executable, "-m", "nomad_assets.cli", "export", CELL, str(exported_to), "-p", str(project), "--push", name]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def test_push_brings_both_folders_to_the_hub(project, tmp_path):
+    with serving() as hub:
+        done = push(tmp_path / "out", project, hub)
+    assert done.returncode == 0, done.stderr + "\n".join(hub.calls)
+    for kind, folder in (("dataset", "dataset"), ("model", "student")):
+        sent = hub.repositories[kind, "ann/corpus"]
+        own = {p.relative_to(tmp_path / "out" / folder).as_posix(): p for p in (tmp_path / "out" / folder).rglob("*")}
+        files = {name: path.read_bytes() for name, path in own.items() if path.is_file()}
+        assert {name: content for name, content in sent.items() if name != ".gitattributes"} == files
+        assert hub.private[kind, "ann/corpus"] is True
+    assert "datasets/ann/corpus" in done.stderr and TOKEN not in done.stderr + done.stdout
+
+
+def test_a_hub_that_refuses_is_one_sentence_and_the_folders_stay(project, tmp_path):
+    with serving() as hub:
+        unknown = push(tmp_path / "a", project, hub, token="hf_wrong")
+        nobody = push(tmp_path / "b", project, hub, token=None)
+        misspelt = push(tmp_path / "c", project, hub, name="hf://only-one-part")
+    for done in (unknown, nobody):
+        assert done.returncode == 2 and "HF_TOKEN" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert (tmp_path / "a" / "dataset" / "README.md").is_file()
+    assert misspelt.returncode == 2 and "hf://owner/name" in misspelt.stderr and not (tmp_path / "c").exists()
+
+
+def test_settings_in_the_card_are_the_manifests(exported, finished):
+    _, text = card(exported / "dataset")
+    block = json.loads(text.split("```json\n")[1].split("```")[0])
+    manifest = finished[1].current("curated_corpus", Cell(16, "unmasked")).manifest
+    assert block["curated_corpus"] == manifest.settings

@@ -1,0 +1,133 @@
+"""`inspect` and `doctor`: what is recognised, what is estimated, and what is missing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from nomad_assets.cli import app
+from nomad_assets.doctor import examine
+from nomad_assets.profile import load_profile
+from nomad_assets.recipe.estimate import Speed, forecast
+from nomad_assets.recipe.inspection import languages
+from nomad_assets_tests.test_graph import write_profile
+
+ROWS = [
+    {"prompt": "What is the capital city of the country of France?", "response": "Paris"},
+    {"prompt": "What is the capital city of the country of France?", "response": "Paris"},
+    {"prompt": "What is the capital city of the country of Spain?", "response": "Madrid"},
+    {"prompt": "Wie heißt die Hauptstadt von Deutschland, bitte?", "response": "Berlin"},
+    {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]},
+    {"instruction": "Name a colour.", "output": "Blue"},
+]  # fmt: skip
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    path = tmp_path / "seeds.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
+    return path
+
+
+def asked(seeds: Path, tmp_path: Path, *more: str) -> dict:
+    done = CliRunner().invoke(app, ["inspect", str(seeds), "-p", str(write_profile(tmp_path)), "--json", *more])
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_what_a_file_holds(seeds: Path, tmp_path: Path) -> None:
+    found = asked(seeds, tmp_path, "--no-estimate")
+    assert found["formats"] == {"prompt + response": 4, "messages": 1, "instruction + output": 1}
+    assert found["rows"] == 5 and found["left_out"] == {"not_single_turn": 1, "repeat": 1} and found["usable"] == 4
+    assert found["languages"]["en"] >= 0.5 and "de" in found["languages"]
+    assert found["speed"] is None and found["estimates"] == []
+    assert 0 < found["prompt"]["median"] <= found["prompt"]["p95"] <= found["prompt"]["longest"]
+
+
+def test_a_benchmark_question_among_the_seeds_is_shown(tmp_path: Path) -> None:
+    profile = load_profile(str(write_profile(tmp_path)))
+    source = Path(profile.resolve(profile.benchmarks["word_problems"].source.path))
+    first = next(r for r in map(json.loads, source.read_text(encoding="utf-8").splitlines()) if r["difficulty"] == 1)
+    rows = [{"prompt": first["question"], "response": "#### 1"}, *ROWS[:1]]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    whole = write_profile(tmp_path)
+    text = whole.read_text(encoding="utf-8").replace(", limit = 12 }", " }")
+    whole.write_text(text, encoding="utf-8")
+    done = CliRunner().invoke(app, ["inspect", str(path), "-p", str(whole), "--json", "--no-estimate"])
+    found = json.loads(done.stdout)
+    assert found["contaminated"] == [["row 1", first["question"]]] and found["left_out"] == {"benchmark_question": 1}
+
+
+def test_near_repeats_are_named(tmp_path: Path) -> None:
+    text = "Tom has {} bags with three apples in each of them, and he gives one whole bag to his sister Ann. Then he buys a pear at the market and eats it. How many are left?"
+    path = tmp_path / "near.jsonl"
+    rows = [{"prompt": text.format(n), "response": str(n)} for n in ("two", "five")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (pair,) = asked(path, tmp_path, "--no-estimate")["near_repeats"]
+    assert pair[:2] == ["row 2", "row 1"] and 0.7 < pair[2] < 1
+
+
+def test_the_estimate_is_measured_and_adds_up(seeds: Path, tmp_path: Path) -> None:
+    found = asked(seeds, tmp_path)
+    assert found["speed"]["trained_per_second"] > 0 and found["speed"]["decoded_per_second"] > 0
+    times = {line["asset"]: line["times"] for line in found["estimates"]}
+    assert times["teacher_model"] == 4 and times["control_model"] == 2 and times["scores"] == 7
+    assert all(line["seconds"] >= 0 for line in found["estimates"])
+
+
+def test_a_forecast_by_hand(tmp_path: Path) -> None:
+    profile = load_profile(str(write_profile(tmp_path)))
+    speed = Speed(trained_per_second=100, decoded_per_second=50, start_seconds=2, model_bytes=1000, peak_bytes=None)
+    lines = {line.asset: line for line in forecast(profile, speed, mean_tokens=30, questions=24, response_tokens=5)}
+    # sizes 8 and 16, two arms, 40 epochs of rows of 30 tokens
+    assert lines["teacher_model"].seconds == pytest.approx(2 * (2 + 40 * 8 * 30 / 100 + 2 + 40 * 16 * 30 / 100))
+    assert lines["scores"].seconds == pytest.approx(7 * 24 * 5 / 50)
+    assert lines["student_model"].bytes == 4 * 1000
+
+
+def test_inspect_in_words(seeds: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["inspect", str(seeds), "-p", str(write_profile(tmp_path))])
+    assert done.exit_code == 0, done.stderr
+    for words in ("5 rows", "usable as seeds: 4", "1 repeat", "languages:", "the whole grid", "within a factor of two"):
+        assert words in done.stdout, words
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["inspect", str(tmp_path / "none.jsonl"), "-p", str(write_profile(tmp_path))])
+    assert done.exit_code == 2 and "no such file or folder" in done.stderr
+
+
+def test_short_texts_are_unsure_and_long_ones_are_told() -> None:
+    found = languages(["2 + 2 =", "Quelle est la capitale de la France, s'il vous plaît ?"])
+    assert found == {"unsure": 0.5, "fr": 0.5}
+
+
+def test_the_doctor_finds_this_installation_well(dagster_home: Path) -> None:
+    lines = list(examine(str(write_profile(dagster_home))))
+    assert [line for line in lines if line.state == "missing"] == []
+    assert {"Python", "dagster", "torch", "GPU", "training precision", "profile", "store", "Dagster"} <= {x.what for x in lines}
+    done = CliRunner().invoke(app, ["doctor", "-p", str(write_profile(dagster_home))])
+    assert done.exit_code == 0 and "Python" in done.stdout
+
+
+def test_the_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.metadata
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    known = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name == "duckdb":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "0.1" if name == "polars" else known(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    path = write_profile(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8").replace("trivia.jsonl", "gone.jsonl"), encoding="utf-8")
+    done = CliRunner().invoke(app, ["doctor", "-p", str(path)], env={"COLUMNS": "300"})
+    assert done.exit_code == 1
+    for words in ("pip install 'duckdb>=2.0'", "0.1, wanted >=2.1", "gone.jsonl: no such file", "no dagster.yaml in"):
+        assert words in done.stdout, words
