@@ -14,7 +14,7 @@ test: .venv/installed-dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 ui: .venv/installed
-	DAGSTER_HOME=$(CURDIR) $(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1
+	$(BIN)/nomad-assets ui
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
