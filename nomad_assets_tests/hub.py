@@ -65,7 +65,7 @@ class Hub:
         kind = asked.get("type") or "model"
         if (kind, name) in self.repositories:
             return 409, {"error": "You already created this repo", "url": f"{self.address}/{name}"}
-        self.repositories[kind, name], self.private[kind, name] = {}, bool(asked.get("private"))
+        self.repositories[kind, name], self.private[kind, name] = {}, asked.get("visibility") == "private"
         prefix = "datasets/" if kind == "dataset" else ""
         return 200, {"url": f"{self.address}/{prefix}{name}", "name": name}
 
