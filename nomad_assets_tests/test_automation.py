@@ -1,5 +1,6 @@
 """Automation: off until it is switched on; a changed seed file flows through the grid; new cells alone are made."""
 
+import itertools
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,9 @@ def project(tmp_path: Path) -> Project:
     return Project(load_profile(str(write_profile(tmp_path))))
 
 
-def evaluated(definitions: dg.Definitions, instance: dg.DagsterInstance, cursor) -> tuple[set[tuple[str, str | None]], object]:
+def evaluated(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, cursor
+) -> tuple[set[tuple[str, str | None]], object]:
     """(asset, partition) pairs that the conditions ask for, and the cursor for the next time."""
     result = dg.evaluate_automation_conditions(defs=definitions, instance=instance, cursor=cursor)
     asked = set()
@@ -73,7 +76,7 @@ def test_a_new_pool_asks_for_what_reads_it(project: Project) -> None:
         _, cursor = evaluated(definitions, instance, None)
         made(instance, "seed_examples", None)
         rounds = flow(definitions, instance, cursor)
-        asked = sum(rounds, [])
+        asked = list(itertools.chain(*rounds))
         assert {("seed_subset", "8"), ("seed_subset", "16")} <= set(asked)
         assert ("student_scores", "unmasked|8") in asked and rounds[-1] == [("recipe_report", None)]
         assert not any(asset in ("benchmark_questions", "base_model") for asset, _ in asked)
@@ -88,7 +91,14 @@ def test_a_size_that_is_added_asks_for_its_own_cells_alone(tmp_path: Path) -> No
             made(instance, asset, None)
         for asset in ("seed_subset", "control_model", "control_scores"):
             made(instance, asset, "8", "16")
-        for asset in ("teacher_model", "synthetic_corpus", "curated_corpus", "corpus_profile", "student_model", "student_scores"):
+        for asset in (
+            "teacher_model",
+            "synthetic_corpus",
+            "curated_corpus",
+            "corpus_profile",
+            "student_model",
+            "student_scores",
+        ):
             made(instance, asset, *(f"{arm}|{size}" for arm in ("masked", "unmasked") for size in (8, 16)))
         made(instance, "recipe_report", None)
         asked, cursor = evaluated(first, instance, None)
@@ -96,7 +106,7 @@ def test_a_size_that_is_added_asks_for_its_own_cells_alone(tmp_path: Path) -> No
         grown = write_profile(tmp_path, train_sizes="train_sizes = [8, 12, 16]")
         second = build_definitions(Project(load_profile(str(grown))))
         rounds = flow(second, instance, cursor)
-        asked = sum(rounds, [])
+        asked = list(itertools.chain(*rounds))
         cells = [(asset, key) for asset, key in asked if key is not None]
         assert len(cells) == len(set(cells)) == 3 + 2 * 6 and all(key.endswith("12") for _, key in cells), cells
         assert rounds[-1] == [("recipe_report", None)]  # after the cells, over all of them
@@ -136,7 +146,7 @@ def test_the_schedule_and_freshness_are_the_profiles(tmp_path: Path) -> None:
     policy = definitions.get_assets_def("recipe_report").specs_by_key[dg.AssetKey("recipe_report")].freshness_policy
     assert policy.fail_window.to_timedelta() == timedelta(days=2)
     path.write_text(path.read_text(encoding="utf-8").replace("30 4", "99 4"))
-    with pytest.raises(NomadError, match="automation.checks_at"):
+    with pytest.raises(NomadError, match=r"automation\.checks_at"):
         build_definitions(Project(load_profile(str(path))))
     path.write_text(path.read_text(encoding="utf-8").replace("99 4 * * 1", "daily"))
     with pytest.raises(NomadError, match="five fields"):

@@ -56,7 +56,9 @@ def of_page(name: str) -> list[Command]:
 
 def environment(**more: str) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    known = {key: value for key, value in os.environ.items() if key not in ("NOMAD_HOME", "NOMAD_PROFILE", "DAGSTER_HOME")}
+    known = {
+        key: value for key, value in os.environ.items() if key not in ("NOMAD_HOME", "NOMAD_PROFILE", "DAGSTER_HOME")
+    }
     return {**known, "PATH": path, "PYTHONPATH": str(ROOT), **more}
 
 

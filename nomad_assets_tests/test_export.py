@@ -97,7 +97,7 @@ def test_half_an_export_never_appears(finished, tmp_path, monkeypatch):
 
 
 def test_a_cell_that_was_not_made_and_one_that_does_not_exist(finished, tmp_path, monkeypatch):
-    profile, store, _, _ = finished
+    profile = finished[0]
     monkeypatch.setenv("NOMAD_HOME", str(tmp_path / "lake"))
     with pytest.raises(NomadError, match="has not been materialised"):
         export(profile, CELL, tmp_path / "out")
@@ -113,7 +113,9 @@ def test_gguf_needs_its_converter_and_uses_it(project, tmp_path, monkeypatch):
     assert done.exit_code == 2 and "LLAMA_CPP" in done.stderr and not (tmp_path / "out").exists()
     script = tmp_path / "llama.cpp" / "convert_hf_to_gguf.py"
     script.parent.mkdir()
-    script.write_text("import sys; open(sys.argv[3], 'wb').write(b'GGUF' + open(sys.argv[1] + '/config.json', 'rb').read())")
+    script.write_text(
+        "import sys; open(sys.argv[3], 'wb').write(b'GGUF' + open(sys.argv[1] + '/config.json', 'rb').read())"
+    )
     monkeypatch.setenv("LLAMA_CPP", str(script.parent))
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.stderr
@@ -133,7 +135,18 @@ def push(exported_to: Path, project: Path, hub, token: str | None = TOKEN, name:
     environment.pop("HF_TOKEN", None)
     if token:
         environment["HF_TOKEN"] = token
-    command = [sys.executable, "-m", "nomad_assets.cli", "export", CELL, str(exported_to), "-p", str(project), "--push", name]
+    command = [
+        sys.executable,
+        "-m",
+        "nomad_assets.cli",
+        "export",
+        CELL,
+        str(exported_to),
+        "-p",
+        str(project),
+        "--push",
+        name,
+    ]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 

@@ -29,7 +29,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def run(
-    project: Project, instance: dg.DagsterInstance, job: str, *assets: str, key: str | None = None,
+    project: Project,
+    instance: dg.DagsterInstance,
+    job: str,
+    *assets: str,
+    key: str | None = None,
     settings: dict | None = None,
 ) -> dg.ExecuteInProcessResult:
     ops = {name: {"config": {"settings": settings}} for name in assets} if settings else {}

@@ -23,9 +23,20 @@ def lines(path: Path) -> list[dict]:
 def test_a_folder_with_rows_is_ready_to_run(tmp_path: Path) -> None:
     made = start(tmp_path / "mine", str(SHIPPED))
     names = {path.relative_to(tmp_path / "mine").as_posix() for path in made}
-    assert names == {".gitignore", "dagster.yaml", "workspace.yaml", "nomad.toml", "data/seeds.jsonl", "data/questions.jsonl"}
+    assert names == {
+        ".gitignore",
+        "dagster.yaml",
+        "workspace.yaml",
+        "nomad.toml",
+        "data/seeds.jsonl",
+        "data/questions.jsonl",
+    }
     profile = load_profile(str(tmp_path / "mine" / "nomad.toml"))
-    assert profile.name == "mine" and profile.grid.train_sizes == [16, 64] and profile.benchmarks["held_out"].rule == "triviaqa"
+    assert (
+        profile.name == "mine"
+        and profile.grid.train_sizes == [16, 64]
+        and profile.benchmarks["held_out"].rule == "triviaqa"
+    )
     held_out, kept = (lines(tmp_path / "mine" / "data" / f"{name}.jsonl") for name in ("questions", "seeds"))
     assert len(held_out) == 100 and len(held_out) + len(kept) == len(read_source(str(SHIPPED)).rows)
     assert not {row["question"] for row in held_out} & {row["question"] for row in kept}
@@ -72,9 +83,18 @@ def test_what_is_commented_out_is_the_default() -> None:
     import tomllib
 
     short = tomllib.loads(commented_profile(chosen))
-    plain = [line[2:] for line in commented_profile(chosen).splitlines() if line.startswith("# ") and " = " in line and line.split(" = ")[0][2:].isidentifier()]
+    plain = [
+        line[2:]
+        for line in commented_profile(chosen).splitlines()
+        if line.startswith("# ") and " = " in line and line.split(" = ")[0][2:].isidentifier()
+    ]
     assert len(plain) > 40
-    whole = tomllib.loads("\n".join(line.removeprefix("# ") if line.removeprefix("# ") in plain else line for line in commented_profile(chosen).splitlines()))
+    whole = tomllib.loads(
+        "\n".join(
+            line.removeprefix("# ") if line.removeprefix("# ") in plain else line
+            for line in commented_profile(chosen).splitlines()
+        )
+    )
     place = {"folder": Path(".")}
     assert Profile.model_validate({**short, **place}) == Profile.model_validate({**whole, **place})
 

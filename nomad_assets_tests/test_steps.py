@@ -470,7 +470,17 @@ def test_a_withdrawn_row_makes_what_reads_the_seeds_and_what_it_reached_out_of_d
 
 # Loading the code location.
 
-HEAVY = ("torch", "transformers", "altair", "vl_convert", "sentence_transformers", "lm_eval", "vllm", "datasets", "duckdb")
+HEAVY = (
+    "torch",
+    "transformers",
+    "altair",
+    "vl_convert",
+    "sentence_transformers",
+    "lm_eval",
+    "vllm",
+    "datasets",
+    "duckdb",
+)
 LOAD = """
 import sys, time
 start = time.perf_counter()

@@ -107,7 +107,9 @@ def test_short_texts_are_unsure_and_long_ones_are_told() -> None:
 def test_the_doctor_finds_this_installation_well(dagster_home: Path) -> None:
     lines = list(examine(str(write_profile(dagster_home))))
     assert [line for line in lines if line.state == "missing"] == []
-    assert {"Python", "dagster", "torch", "GPU", "training precision", "profile", "store", "Dagster"} <= {x.what for x in lines}
+    assert {"Python", "dagster", "torch", "GPU", "training precision", "profile", "store", "Dagster"} <= {
+        x.what for x in lines
+    }
     done = CliRunner().invoke(app, ["doctor", "-p", str(write_profile(dagster_home))])
     assert done.exit_code == 0 and "Python" in done.stdout
 

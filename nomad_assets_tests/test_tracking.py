@@ -65,7 +65,11 @@ def test_a_run_of_the_grid_is_in_mlflow(server: str, dagster_home: Path) -> None
     experiment = client.get_experiment_by_name(f"nomad-assets/{profile.name}")
     runs = {found.data.tags["artifact_id"]: found for found in client.search_runs([experiment.experiment_id])}
     store = Store.of(profile)
-    for name, cell in (("seed_examples", Cell()), ("teacher_model", Cell(8, "unmasked")), ("corpus_profile", Cell(8, "unmasked"))):
+    for name, cell in (
+        ("seed_examples", Cell()),
+        ("teacher_model", Cell(8, "unmasked")),
+        ("corpus_profile", Cell(8, "unmasked")),
+    ):
         manifest = store.current(name, cell).manifest
         found = runs[manifest.artifact_id]
         assert found.info.run_name == f"{name} {cell.label}" and found.info.status == "FINISHED"
@@ -75,8 +79,10 @@ def test_a_run_of_the_grid_is_in_mlflow(server: str, dagster_home: Path) -> None
     found = runs[teacher.artifact_id]
     assert found.data.params["training.learning_rate"] == "0.01" and found.data.params["prompt_loss_weight"] == "1.0"
     history = client.get_metric_history(found.info.run_id, "loss")
-    assert [[point.step, point.value] for point in sorted(history, key=lambda p: p.step)] == teacher.metrics["training_curve"]
-    again, said = run(path, until="corpus_profile", cells=["8/unmasked"])
+    assert [[point.step, point.value] for point in sorted(history, key=lambda p: p.step)] == teacher.metrics[
+        "training_curve"
+    ]
+    again, _ = run(path, until="corpus_profile", cells=["8/unmasked"])
     assert again == [] and len(client.search_runs([experiment.experiment_id])) == len(runs)
 
 

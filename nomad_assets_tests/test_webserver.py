@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
+from nomad_assets.cli import app
 from nomad_assets.partitions import Cell
 from nomad_assets.profile import load_profile
 from nomad_assets.storage import Store
@@ -48,6 +51,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        self.home = home
         environment = {
             **os.environ, "DAGSTER_HOME": str(home), "NOMAD_HOME": str(home / "lake"), "NOMAD_PROFILE": str(profile),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
@@ -108,11 +112,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_make_ui_serves_on_this_machine_alone() -> None:
+def test_the_ui_is_served_on_this_machine_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The open-source webserver has no login."""
     said = subprocess.run(["make", "--dry-run", "ui"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    (served,) = [line for line in said.splitlines() if "dagster dev" in line]
-    assert "--host 127.0.0.1" in served
+    assert said.splitlines()[-1].split()[-2:] == [".venv/bin/nomad-assets", "ui"]
+    shutil.copy(ROOT / "workspace.yaml", home)
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, arguments: started.append(arguments))
+    done = CliRunner().invoke(app, ["ui", "--profile", "smoke"])
+    assert done.exit_code == 0, done.stderr
+    ((_, *arguments),) = started
+    assert arguments[arguments.index("--host") + 1] == "127.0.0.1"
+    assert Path(os.environ.pop("NOMAD_PROFILE")).name == "smoke.toml"
 
 
 def test_a_backfill_and_a_run_beside_it_end_well_and_its_scores_can_be_read(finished, home: Path) -> None:

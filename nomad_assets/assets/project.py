@@ -161,7 +161,8 @@ class Project:
                     if not config.force and serves(current, digest, withdrawals):
                         shutil.rmtree(stage)
                         context.log.info(f"{place}: nothing changed, reusing {current.manifest.artifact_id}")
-                        return _result(current, profile, reused=True, metadata={})
+                        shown = _shown_before(context, current.manifest.artifact_id)
+                        return _result(current, profile, reused=True, metadata=shown)
                     record = {
                         "input_digest": digest,
                         "settings": settings,
@@ -286,27 +287,38 @@ def _result(
     artifact: Artifact, profile: Profile, reused: bool, metadata: dict[str, dg.MetadataValue]
 ) -> dg.MaterializeResult:
     record = artifact.manifest
-    facts: dict[str, object] = {
-        "artifact_id": record.artifact_id,
-        "reused": reused,
-        "parents": dg.MetadataValue.md("\n".join(f"- `{parent}`" for parent in record.parents.values()) or "none"),
-        "folder": dg.MetadataValue.path(str(artifact.path)),
-        "seconds": record.seconds,
-        "mib_on_disk": sum(file["bytes"] for file in record.files.values()) / 2**20,
-    }
-    if profile.price_per_hour is not None:
-        facts["cost"] = record.seconds / 3600 * profile.price_per_hour
+    facts: dict[str, object] = {"artifact_id": record.artifact_id, "reused": reused, **metadata}
     if record.rows is not None:
         facts["dagster/row_count"] = record.rows
+    facts |= {name: value for name, value in record.metrics.items() if isinstance(value, int | float | str)}
     if record.tokens is not None:
         facts["tokens"] = record.tokens
+    facts["seconds"] = record.seconds
+    if profile.price_per_hour is not None:
+        facts["cost"] = record.seconds / 3600 * profile.price_per_hour
     if record.peak_memory_bytes is not None:
         facts["peak_memory_mib"] = record.peak_memory_bytes / 2**20
-    columns = column_metadata(record.asset)
-    numbers = {name: value for name, value in record.metrics.items() if isinstance(value, int | float | str)}
+    facts["mib_on_disk"] = sum(file["bytes"] for file in record.files.values()) / 2**20
+    facts["folder"] = dg.MetadataValue.path(str(artifact.path))
+    facts["parents"] = dg.MetadataValue.md("\n".join(f"- `{parent}`" for parent in record.parents.values()) or "none")
     return dg.MaterializeResult(
-        metadata={**facts, **columns, **numbers, **metadata}, data_version=dg.DataVersion(record.content_digest[:16])
+        metadata={**facts, **column_metadata(record.asset)}, data_version=dg.DataVersion(record.content_digest[:16])
     )
+
+
+def _shown_before(context: dg.AssetExecutionContext, artifact_id: str) -> dict[str, dg.MetadataValue]:
+    """Preview and plots of an earlier materialisation of the same artifact: the page of a reused one shows them too."""
+    partitions = [context.partition_key] if context.has_partition_key else None
+    wanted = dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=partitions)
+    for record in context.instance.fetch_materializations(wanted, limit=5).records:
+        metadata = record.asset_materialization.metadata
+        if (known := metadata.get("artifact_id")) is not None and known.value == artifact_id:
+            return {
+                key: value
+                for key, value in metadata.items()
+                if isinstance(value, dg.MarkdownMetadataValue | dg.TableMetadataValue) and key != "parents"
+            }
+    return {}
 
 
 def _failure(message: str, error: NomadError | None = None) -> dg.Failure:

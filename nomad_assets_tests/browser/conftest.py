@@ -63,4 +63,3 @@ def ui(finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def address(ui: Server) -> str:
     return f"http://127.0.0.1:{ui.port}"
-

@@ -32,7 +32,10 @@ def read(page, report: Path):
     page.on("console", lambda said: problems.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: problems.append("a row opened a dialog") or dialog.dismiss())
-    page.on("request", lambda asked: None if asked.url.startswith(("file:", "data:", "blob:")) else problems.append(asked.url))
+    page.on(
+        "request",
+        lambda asked: None if asked.url.startswith(("file:", "data:", "blob:")) else problems.append(asked.url),
+    )
     page.goto(report.as_uri())
     yield page
     assert problems == []
@@ -92,7 +95,9 @@ def test_axe_finds_nothing(read, scheme: str) -> None:
 
 
 def test_it_fits_a_phone(browser, report: Path) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True, has_touch=True)
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, device_scale_factor=2, is_mobile=True, has_touch=True
+    )
     page = context.new_page()
     page.goto(report.as_uri())
     drawn(page)
