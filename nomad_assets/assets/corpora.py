@@ -194,13 +194,10 @@ def _corpus_profile(project: Project) -> dg.AssetsDefinition:
         vectors = load_file(work.parent("curated_corpus") / EMBEDDINGS)["completed"]
         metrics = describe.corpus_metrics(curated)
         curve = describe.novelty_curve(curated, vectors, work.seed)
-        work.write(
-            pl.DataFrame(list(metrics.items()), schema={"metric": str, "value": float}, orient="row"),
-            "metrics.parquet",
-            schemas.ProfileMetrics,
-        )
+        figures = pl.DataFrame(list(metrics.items()), schema={"metric": str, "value": float}, orient="row")
+        work.write(figures, "metrics.parquet", schemas.ProfileMetrics)
         work.write(curve, "novelty_curve.parquet", schemas.NoveltyCurve)
-        pictures = {}
+        pictures = {"preview": preview(figures, rows=figures.height)}
         scored = curated.filter(pl.col("normsim_2").is_not_null())
         if scored.height:
             seen = pl.read_parquet(work.parent("curated_corpus") / "seed_points.parquet")

@@ -135,11 +135,11 @@ def stored_questions(work: Work) -> dict[str, pl.DataFrame]:
     return {path.stem: pl.read_parquet(path) for path in sorted(folder.glob("*.parquet"))}
 
 
-def preview(table: pl.DataFrame) -> dg.MetadataValue:
+def preview(table: pl.DataFrame, rows: int = PREVIEW_ROWS) -> dg.MetadataValue:
     """The first rows as a table for the UI."""
-    rows = table.head(PREVIEW_ROWS).with_columns(pl.all().cast(pl.String, strict=False)).to_dicts()
-    if not rows:
+    records = table.head(rows).with_columns(pl.all().cast(pl.String, strict=False)).to_dicts()
+    if not records:
         return dg.MetadataValue.md("no rows")
     return dg.MetadataValue.table(
-        [dg.TableRecord({k: v if v is not None else "" for k, v in row.items()}) for row in rows]
+        [dg.TableRecord({k: v if v is not None else "" for k, v in row.items()}) for row in records]
     )

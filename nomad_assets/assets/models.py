@@ -4,6 +4,7 @@ import dagster as dg
 import polars as pl
 
 from nomad_assets import schemas
+from nomad_assets.assets.inputs import preview
 from nomad_assets.assets.machine import TRAINED_ROWS, work_precision
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
@@ -92,7 +93,8 @@ def train_model(
     used = [(row.id, len(row.input_ids), row.supervised, True) for row in rows]
     unused = [(row["id"], row["tokens"], 0, False) for row in too_long]
     columns = {"id": str, "tokens": int, "supervised_tokens": int, "used": bool}
-    work.write(pl.DataFrame(used + unused, schema=columns, orient="row"), "rows.parquet", schemas.TrainingRows)
+    table = pl.DataFrame(used + unused, schema=columns, orient="row")
+    work.write(table, "rows.parquet", schemas.TrainingRows)
     losses = curve["loss"].to_list()
     return Outcome(
         rows=len(rows),
@@ -103,7 +105,7 @@ def train_model(
             "prompt_loss_weight": prompt_loss_weight, "resumed_from_step": result.resumed_from,
             "training_curve": [[entry["step"], entry["loss"]] for entry in result.curve],
         },
-        metadata={"training_curve": picture("training curve", plots.training_curve(curve))},
+        metadata={"training_curve": picture("training curve", plots.training_curve(curve)), "preview": preview(table)},
     )  # fmt: skip
 
 

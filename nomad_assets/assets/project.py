@@ -337,12 +337,17 @@ class _Observer:
     def __init__(self, context: dg.AssetExecutionContext, listener: Progress, label: str):
         self.context, self.listener, self.label = context, listener, label
         self.last = time.monotonic()
+        self.begun: dict[str, tuple[float, float]] = {}  # stage -> time and work done when it was first heard of
 
     def __call__(self, stage: str, done: float, total: float, facts: dict[str, float]) -> None:
         self.listener(self.label, done, total, facts)
-        if time.monotonic() - self.last < OBSERVE_EVERY_SECONDS:
+        now = time.monotonic()
+        since, first = self.begun.setdefault(stage, (now, done))
+        if now - self.last < OBSERVE_EVERY_SECONDS:
             return
-        self.last = time.monotonic()
+        self.last = now
+        if done > first and "seconds_left" not in facts:
+            facts = {**facts, "seconds_left": (now - since) / (done - first) * (total - done)}
         partition = self.context.partition_key if self.context.has_partition_key else None
         metadata = {
             "stage": stage,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 import polars as pl
 
+from nomad_assets.assets.inputs import preview
 from nomad_assets.assets.models import picture
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
@@ -37,6 +38,7 @@ def report_assets(project: Project) -> list[dg.AssetsDefinition]:
             metrics={"recommended": report.recommended},
             metadata={
                 "report": dg.MetadataValue.md(report.markdown),
+                "preview": preview(report.comparisons),
                 **{name: picture(name.replace("_", " "), chart) for name, chart in figures(data).items()},
             },
         )

@@ -67,10 +67,15 @@ def _score(work: Work, model: str) -> Outcome:
     work.write(found.responses, "responses.parquet", schemas.Responses)
     work.write(found.scores, "scores.parquet", schemas.Scores)
     metrics: dict = {f"{row['benchmark']}_{row['metric']}": row["mean"] for row in found.scores.iter_rows(named=True)}
+    for bound in ("low", "high"):
+        metrics |= {f"{r['benchmark']}_{r['metric']}_{bound}": r[bound] for r in found.scores.iter_rows(named=True)}
     metrics["precision"] = found.precision
     return Outcome(
         rows=found.responses.height,
         tokens=found.generated_tokens,
         metrics=metrics,
-        metadata={"preview": preview(found.responses.select("question", "response", "reference"))},
+        metadata={
+            "scores": preview(found.scores, rows=found.scores.height),
+            "preview": preview(found.responses.select("question", "response", "reference")),
+        },
     )

@@ -15,6 +15,7 @@ Attempts run in shards. A shard is written whole, so a step that died goes on wi
 import functools
 import math
 import re
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -176,21 +177,26 @@ def synthesize(
 
     scratch.mkdir(parents=True, exist_ok=True)
     shards: list[pl.DataFrame] = []
-    attempts = done = 0
+    attempts = done = tokens = 0
+    seconds = 0.0
 
     def report(running: int, share: float) -> None:
         # Whichever bound is nearer says how far the work is. What a shard completes is known at its end.
         near = max(done / settings.target, (attempts + share * running) / settings.max_attempts)
-        progress(
-            "synthesis", min(near, 1.0) * settings.target, settings.target, {"attempts": attempts, "completed": done}
-        )
+        facts: dict[str, float] = {"attempts": attempts, "completed": done}
+        if seconds:
+            facts["tokens_per_second"] = tokens / seconds
+        progress("synthesis", min(near, 1.0) * settings.target, settings.target, facts)
 
     while done < settings.target and attempts < settings.max_attempts:
         count = min(_next_shard(settings, attempts, done), settings.max_attempts - attempts)
         path = scratch / f"shard-{len(shards):06d}.parquet"
         if not path.is_file():
-            tell = functools.partial(report, count)
+            tell, begun = functools.partial(report, count), time.monotonic()
             shard = write_shard(attempts, count, settings, writer, answerer, turns, seed_of, cell, tell)
+            seconds += time.monotonic() - begun
+            first = pl.col("response_index") == 0  # a prompt stands in the row of each of its responses
+            tokens += shard.filter(first)["prompt_tokens"].sum() + shard["response_tokens"].sum()
             partial = path.with_suffix(".partial")
             shard.write_parquet(partial)
             partial.rename(path)
