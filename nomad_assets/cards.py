@@ -1,7 +1,7 @@
 """The cards of what is exported: how it was made, from what, with which settings, and what is known of it."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -9,6 +9,7 @@ from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
 from nomad_assets.recipe.benchmarks import is_share
 from nomad_assets.recipe.curation import KEPT, REASONS
+from nomad_assets.recipe.sources import source_name
 from nomad_assets.storage import Artifact
 
 RULES = {
@@ -37,9 +38,8 @@ class Facts:
     grid: Grid
     cell: Cell
     artifacts: dict[str, Artifact]
-    """By asset; what an exported folder holds, and what that was made from."""
-    others: dict[str, pl.DataFrame] = field(default_factory=dict)
-    """Scores of the control and of the base model, by label."""
+    """By asset; what an exported folder holds, what that was made from, and what describes it. All are what the profile
+    would make now, so that its settings are theirs."""
 
     @property
     def weight(self) -> float:
@@ -102,14 +102,17 @@ def model_card(facts: Facts) -> str:
         "tags": ["synthetic-data", "nomad"],
     }
     student = facts.artifacts["student_model"].manifest
-    rows = student.metrics.get("synthetic_rows", 0)
+    rows, too_long = student.metrics["synthetic_rows"], student.metrics["rows_too_long"]
     seeds = " and on the seed examples themselves" if facts.profile.student.include_seeds else ""
+    left_out = (
+        f" ({too_long} rows longer than {facts.profile.student.max_length} tokens were left out)" if too_long else ""
+    )
     parts = [
         f"# {facts.profile.name}, student of {facts.cell.label}",
         f"`{base}`, trained on {rows:,} synthetic examples{seeds}, with {PROJECT}.",
         "## How it was made",
         f"{_teacher_words(facts)} It wrote a corpus, which was curated; this model was trained on the {rows:,} rows that "
-        f"were kept{seeds}, with loss on the responses alone: {student.rows} rows, {student.metrics['steps']} steps, "
+        f"were kept{seeds}, with loss on the responses alone: {student.rows} rows{left_out}, {student.metrics['steps']} steps, "
         f"{student.tokens:,} tokens.",
         '```python\nfrom transformers import pipeline\n\nask = pipeline("text-generation", "path/or/name")\n'
         'ask([{"role": "user", "content": "…"}])\n```',
@@ -164,7 +167,12 @@ def _contamination(facts: Facts, count: int) -> str:
     local = [name for name, benchmark in facts.profile.benchmarks.items() if benchmark.source is not None]
     unseen = [benchmark.task for benchmark in facts.profile.benchmarks.values() if benchmark.task]
     found = f"{count} row{' was' if count == 1 else 's were'} found to hold a question and left out of `kept`"
-    text = f"Every row was compared with the questions of {', '.join(local)}: {found}." if local else ""
+    text = (
+        f"Every row of `kept` was compared with the questions of {', '.join(local)}; {found}. Rows of `all_rows` that an "
+        "earlier rule dropped were not compared."
+        if local
+        else ""
+    )
     if unseen:
         text += (
             f" It was not compared with {', '.join(unseen)}, whose questions are fetched only when a model is scored."
@@ -179,7 +187,8 @@ def _licence(found: list[str], complete: bool) -> dict:
 
 
 def _licence_words(facts: Facts, found: list[str]) -> str:
-    sources = [f"`{source.path}`: {source.license or 'none named'}" for source in facts.profile.seeds.sources]
+    named = [(source_name(source.path), source.license) for source in facts.profile.seeds.sources]
+    sources = [f"`{name}`: {licence or 'none named'}" for name, licence in named]
     text = "The seed rows' licences, as the profile names them, carry over to what was written from them: "
     base = facts.profile.base_model.license
     return f"{text}{'; '.join(sources)}. The model that wrote the rows: {base or 'none named'}."
@@ -189,7 +198,12 @@ def _scores(facts: Facts) -> str:
     scores = facts.artifacts.get("student_scores")
     if scores is None:
         return "Not scored yet."
-    models = {"this student": pl.read_parquet(scores / "scores.parquet"), **facts.others}
+    named = {"this student": "student_scores", "seed-only control": "control_scores", "untouched base": "base_scores"}
+    models = {
+        label: pl.read_parquet(facts.artifacts[name] / "scores.parquet")
+        for label, name in named.items()
+        if name in facts.artifacts
+    }
     rows = []
     for benchmark, metric in models["this student"].select("benchmark", "metric").iter_rows():
         cells = []

@@ -9,7 +9,7 @@ lm-evaluation-harness that bring their own questions), its columns are named all
 import dagster as dg
 
 from nomad_assets import schemas
-from nomad_assets.recipe.report.comparisons import COMPARISON_SCHEMA
+from nomad_assets.recipe.report.comparisons import COMPARISON_MEANINGS, COMPARISON_SCHEMA
 from nomad_assets.schemas import Table
 from nomad_assets.steps import SCORES
 
@@ -113,7 +113,9 @@ SOURCES: dict[str, dict[str, str | tuple[str, ...]]] = {
 def table_schema(asset: str) -> dg.TableSchema | None:
     """Names, types and meanings of the main table's columns; None for an asset without a table."""
     if asset == REPORT:
-        return dg.TableSchema([dg.TableColumn(name, str(kind)) for name, kind in COMPARISON_SCHEMA.items()])
+        return dg.TableSchema(
+            [dg.TableColumn(name, str(kind), COMPARISON_MEANINGS[name]) for name, kind in COMPARISON_SCHEMA.items()]
+        )
     if asset not in MAIN:
         return None
     return dg.TableSchema(

@@ -22,40 +22,53 @@ from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
 from nomad_assets.recipe.sources import parse_hub
-from nomad_assets.steps import is_withdrawn
+from nomad_assets.steps import STEPS, is_current, is_withdrawn
 from nomad_assets.storage import Artifact, Store
 
 KINDS = ("dataset", "student")
 PARENTS = {
     "dataset": ("curated_corpus", "corpus_profile", "synthetic_corpus", "teacher_model", "seed_subset", "seed_examples", "base_model"),
-    "student": ("student_model", "student_scores", "curated_corpus", "teacher_model", "seed_subset", "seed_examples", "base_model"),
+    "student": (
+        "student_model", "student_scores", "control_scores", "base_scores", "curated_corpus", "teacher_model",
+        "seed_subset", "seed_examples", "base_model",
+    ),
 }  # fmt: skip
+DESCRIBING = ("corpus_profile", "student_scores", "control_scores", "base_scores")
 CONVERTER = "convert_hf_to_gguf.py"
 
 
-def export(profile: Profile, cell: str, out: Path, kinds: tuple[str, ...] = KINDS, gguf: bool = False) -> list[Path]:
+def export(
+    profile: Profile, cell: str, out: Path, kinds: tuple[str, ...] = KINDS, gguf: bool = False, replace: bool = False
+) -> list[Path]:
     """Write a cell's corpus, its student, or both under `out`; the paths that were made.
 
-    Nothing is left half written, and nothing that is there is touched. Raises NomadError when something of the same name
-    is there already, when an artifact has not been materialised, or was made with a withdrawn seed row.
+    Each appears when it is whole, and what is there already is not touched unless `replace` is given. Raises NomadError
+    when something of the same name is there, and when an artifact is missing, out of date with the profile, or was made
+    with a withdrawn seed row: a card would say of it what is not so.
     """
     grid, store = Grid(profile), Store.of(profile)
     place = grid.parse(cell)
-    names = [*kinds, *(["student.gguf"] if gguf else [])]
-    for name in names:
-        if (out / name).exists():
-            raise NomadError(f"{out / name} exists already; remove it, or export to another folder")
+    for name in [*kinds, *(["student.gguf"] if gguf else [])]:
+        if (out / name).exists() and not replace:
+            raise NomadError(f"{out / name} exists already; give another folder, or --replace to write it anew")
     converter = _converter() if gguf else None
-    made = []
-    for kind in kinds:
-        artifacts = _artifacts(store, place, kind)
-        with store.reading(artifacts.values()), _whole(out / kind) as folder:
-            facts = Facts(profile, grid, place, artifacts, _control_scores(store, place))
-            (_write_dataset if kind == "dataset" else _write_student)(facts, folder)
-        made.append(out / kind)
+    facts = {kind: Facts(profile, grid, place, _artifacts(profile, grid, store, place, kind)) for kind in kinds}
+    with store.reading({a.path: a for f in facts.values() for a in f.artifacts.values()}.values()):
+        for kind in kinds:
+            with _whole(out / kind) as folder:
+                (_write_dataset if kind == "dataset" else _write_student)(facts[kind], folder)
+    made = [out / kind for kind in kinds]
     if gguf:
         made.append(_to_gguf(converter, out / "student", out / "student.gguf"))
     return made
+
+
+def repository(address: str) -> dict[str, str | None]:
+    """name and revision of `hf://owner/name[@revision]`. Raises NomadError on anything else."""
+    hub = parse_hub(address)
+    if hub["config"]:
+        raise NomadError(f"{address}: a configuration cannot be pushed; give hf://owner/name")
+    return hub
 
 
 def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
@@ -67,10 +80,7 @@ def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
-    hub = parse_hub(address)
-    if hub["config"]:
-        raise NomadError(f"{address}: a configuration cannot be pushed; give hf://owner/name")
-    api, done = HfApi(), []
+    hub, api, done = repository(address), HfApi(), []
     for folder in folders:
         kind = "dataset" if folder.name == "dataset" else "model"
         try:
@@ -88,35 +98,36 @@ def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
             remedy = {401: "; set HF_TOKEN to a token that may write", 403: "; the token may not write there"}
             reason = str(error).strip().splitlines()[-1]
             raise NomadError(f"{address}: the hub refused the {kind}: {reason}{remedy.get(status, '')}") from error
-        except OSError as error:
-            raise NomadError(f"{address}: the hub could not be reached: {error}") from error
+        except (OSError, ValueError, HfHubHTTPError.__base__) as error:  # the last: of the library's HTTP client
+            raise NomadError(f"{address}: could not be pushed to {api.endpoint}: {error}") from error
         done.append(str(found.commit_url).partition("/commit/")[0])
     return done
 
 
-def _artifacts(store: Store, cell: Cell, kind: str) -> dict[str, Artifact]:
-    """What a folder is made of and described by. The first is what it holds; scores and the profile may be missing."""
-    optional = ("corpus_profile", "student_scores")
-    places = {"seed_subset": Cell(cell.train_size), "seed_examples": Cell(), "base_model": Cell()}
-    found = {}
+def _artifacts(profile: Profile, grid: Grid, store: Store, cell: Cell, kind: str) -> dict[str, Artifact]:
+    """What a folder is made of and described by, all of it as the profile would make it now.
+
+    What only describes (scores, the corpus profile) is left out where it is missing or out of date.
+    """
+    found, withdrawals = {}, store.withdrawals()
     for name in PARENTS[kind]:
-        place = places.get(name, cell)
-        artifact = store.current(name, place) if name in optional else store.require(name, place)
-        if artifact is not None:
-            found[name] = artifact
-    withdrawals = store.withdrawals()
-    for artifact in found.values():
+        step = STEPS[name]
+        place = {"none": Cell(), "size": Cell(cell.train_size), "cell": cell}[step.partitions]
+        if name in DESCRIBING:
+            if is_current(step, place, profile, grid, store):
+                found[name] = store.require(name, place)
+            continue
+        artifact = store.require(name, place)
         if is_withdrawn(artifact, withdrawals):
             raise NomadError(
                 f"{artifact.manifest.artifact_id} was made with a withdrawn seed row; run nomad-assets run first"
             )
+        if not is_current(step, place, profile, grid, store):
+            raise NomadError(
+                f"{name} [{place.label}] is out of date with the profile; run nomad-assets run --cell {cell.label} first"
+            )
+        found[name] = artifact
     return found
-
-
-def _control_scores(store: Store, cell: Cell) -> dict[str, pl.DataFrame]:
-    places = {"seed-only control": ("control_scores", Cell(cell.train_size)), "untouched base": ("base_scores", Cell())}
-    found = {label: store.current(*place) for label, place in places.items()}
-    return {label: pl.read_parquet(artifact / "scores.parquet") for label, artifact in found.items() if artifact}
 
 
 def _write_dataset(facts: Facts, folder: Path) -> None:
@@ -136,14 +147,17 @@ def _write_student(facts: Facts, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
-    """A folder that appears at `path` when the block has ended well."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """A folder that appears at `path` when the block has ended well, in place of what was there."""
+    partial, old = (path.with_name(f".{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
     partial.mkdir(parents=True)
     try:
         yield partial
+        if path.exists():
+            path.rename(old)
         partial.rename(path)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for leftover in (partial, old):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _converter() -> Path:
@@ -160,9 +174,14 @@ def _converter() -> Path:
 
 
 def _to_gguf(converter: Path, student: Path, out: Path) -> Path:
-    command = [sys.executable, str(converter), str(student), "--outfile", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode or not out.is_file():
-        last = (done.stderr.strip() or done.stdout.strip() or "it wrote nothing").splitlines()[-1]
-        raise NomadError(f"--gguf: {converter} failed: {last}")
+    partial = out.with_name(f".{os.getpid()}.{out.name}")
+    command = [sys.executable, str(converter), str(student), "--outfile", str(partial)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode or not partial.is_file():
+            last = (done.stderr.strip() or done.stdout.strip() or "it wrote nothing").splitlines()[-1]
+            raise NomadError(f"--gguf: {converter} failed: {last}")
+        partial.rename(out)
+    finally:
+        partial.unlink(missing_ok=True)
     return out

@@ -238,7 +238,7 @@ class Automation(Section):
 
     checks_at: str = "0 6 * * *"
     """When the schedule `checks_daily` starts the job `checks`, as a cron expression (UTC)."""
-    fresh_days: Annotated[float, Field(gt=0, le=3650)] = 7.0
+    fresh_days: Annotated[float, Field(ge=0.01, le=3650)] = 7.0
     """Days after which the UI shows the report and the lineage database as out of date."""
 
     @field_validator("checks_at")

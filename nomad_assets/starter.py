@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import get_args, get_origin
 
@@ -13,11 +12,14 @@ from pydantic_core import PydanticUndefined
 from nomad_assets.errors import NomadError
 from nomad_assets.names import NAME
 from nomad_assets.profile import PROJECT_FILE, Benchmark, Profile, Section
+from nomad_assets.recipe.overlap import folded
+from nomad_assets.recipe.seeds import build_pool
 from nomad_assets.recipe.sources import Row, Rows, read_source
 
 HELD_OUT, MOST_HELD_OUT = 0.2, 100
 FIRST_SIZE = 64
-IGNORED = "data/lake/\ndata/dagster/\ndata/out/\n"
+FEWEST = 10
+IGNORED = "data/lake/\ndata/dagster/\ndata/out/\n.nux/\n.telemetry/\n.logs_queue/\nhistory/\nschedules/\nstorage/\n"
 EXPLAINED = {
     "seeds": "Your good examples: what the teacher learns to write.",
     "benchmarks": "Questions that students are scored on; never trained on. A table for each.",
@@ -40,31 +42,32 @@ def start(folder: Path, seeds: str | None) -> list[Path]:
     A fifth of the rows, at most 100, are held out as questions to score students by. Raises NomadError when the folder
     holds anything, when the rows cannot be read, or when they are too few to hold any out.
     """
+    folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NomadError(f"{folder}: is not empty; give the name of a new folder")
-    if not NAME.fullmatch(folder.resolve().name):
-        raise NomadError(f"{folder.resolve().name!r}: use letters, digits, '.', '_' and '-' for the folder's name")
+    if not NAME.fullmatch(folder.name):
+        raise NomadError(f"{folder.name!r}: use letters, digits, '.', '_' and '-' for the folder's name")
     rows = read_source(os.path.realpath(seeds) if not seeds.startswith("hf://") else seeds) if seeds else None
     train, held_out = _divide(rows) if rows else ([], [])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    partial.chmod(0o755)
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        (partial / "data").mkdir()
-        (partial / PROJECT_FILE).write_text(_profile_text(folder.resolve().name, train, held_out), encoding="utf-8")
+        (folder / "data").mkdir()
+        (folder / PROJECT_FILE).write_text(_profile_text(folder.name, train, held_out), encoding="utf-8")
         for name in ("dagster.yaml", "workspace.yaml"):
-            shutil.copy(Path(__file__).parent / "project_files" / name, partial / name)
-        (partial / ".gitignore").write_text(IGNORED, encoding="utf-8")
+            shutil.copy(Path(__file__).parent / "project_files" / name, folder / name)
+        (folder / ".gitignore").write_text(IGNORED, encoding="utf-8")
         if rows:
-            _write_rows(train, partial / "data" / "seeds.jsonl")
-            _write_rows(held_out, partial / "data" / "questions.jsonl")
+            _write_rows(train, folder / "data" / "seeds.jsonl")
+            _write_rows(held_out, folder / "data" / "questions.jsonl")
         else:
-            (partial / "data" / "README.md").write_text(DATA_README, encoding="utf-8")
-        if folder.exists():
+            (folder / "data" / "README.md").write_text(DATA_README, encoding="utf-8")
+    except BaseException:
+        for path in folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not existed:
             folder.rmdir()
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        raise
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
@@ -77,18 +80,25 @@ DATA_README = """# Put two files here
 
 
 def _divide(rows: Rows) -> tuple[list[Row], list[Row]]:
-    """(seeds, held out): a fifth by a hash of the prompt, so that equal prompts stay together and a new row moves none."""
+    """(seeds, held out): a fifth by a hash of the prompt, so that equal prompts stay together and a new row moves none.
+
+    Repeats, and seeds that the pool would leave out since they hold a held-out question, go.
+    """
 
     def place(row: Row) -> bytes:
-        return hashlib.sha256(row.prompt.casefold().encode()).digest()
+        return hashlib.sha256(" ".join(folded(row.prompt)).encode()).digest()
 
-    if len(rows.rows) < 10:
-        raise NomadError(f"only {len(rows.rows)} usable rows; give at least 10, a few hundred are better")
-    wanted = min(MOST_HELD_OUT, max(2, int(len(rows.rows) * HELD_OUT)))
-    prompts = sorted({place(row) for row in rows.rows})[:wanted]
-    chosen = set(prompts)
+    places = sorted({place(row) for row in rows.rows})
+    if len(places) < FEWEST:
+        raise NomadError(
+            f"only {len(places)} rows with different prompts; give at least {FEWEST}, a few hundred are better"
+        )
+    chosen = set(places[: min(MOST_HELD_OUT, int(len(places) * HELD_OUT))])
     held_out = [row for row in rows.rows if place(row) in chosen]
-    return [row for row in rows.rows if place(row) not in chosen], held_out
+    questions = [(str(number), row.prompt, [row.response, *row.answers]) for number, row in enumerate(held_out)]
+    rest = Rows([row for row in rows.rows if place(row) not in chosen])
+    usable = set(build_pool([rest], questions, 0)[0]["source_row"])
+    return [row for row in rest.rows if row.number in usable], held_out
 
 
 def _write_rows(rows: list[Row], path: Path) -> None:

@@ -15,8 +15,14 @@ from nomad_assets.profile import Profile, Training
 from nomad_assets.storage import Artifact, Store, digest, source_digest
 
 # Settings that change how a step runs, but not what it makes.
-UNREAD = ("checks", "automation", "openlineage", "mlflow", "owners", "price_per_hour")
 NOT_IN_DIGEST = {"checkpoint_minutes", "fsdp"}  # `processes` counts: it multiplies the batch
+# Keys that a step reads but no digest holds, since they do not change what it makes.
+UNDIGESTED = {
+    "teacher_model": {f"teacher.{key}" for key in NOT_IN_DIGEST},
+    **dict.fromkeys(("student_model", "control_model"), frozenset(f"student.{key}" for key in NOT_IN_DIGEST)),
+    **dict.fromkeys(("student_scores", "control_scores", "base_scores"), frozenset({"evaluation.batch_size"})),
+}
+UNREAD = ("checks", "automation", "openlineage", "mlflow", "owners", "price_per_hour")
 
 
 @dataclass(frozen=True)
@@ -172,13 +178,30 @@ def _prompts_of_the_pool(pool: Artifact, cell: Cell) -> str:
     return _rows_digest(pool / "seeds.parquet", ("id", "prompt"))
 
 
+@functools.lru_cache(maxsize=4096)
+def _kept_digest(table: Path) -> str:
+    import polars as pl
+
+    kept = pl.scan_parquet(table).filter(pl.col("verdict") == "kept").select("id", "prompt", "response")
+    return digest(kept.collect().rows())
+
+
+def _kept_rows(corpus: Artifact, cell: Cell) -> str:
+    """Scores, evidence and dropped rows train no student."""
+    return _kept_digest(corpus / "curated.parquet")
+
+
 def _nothing(profile: Profile, grid: Grid, cell: Cell) -> dict:
     return {}
 
 
 def _report(profile: Profile, grid: Grid, cell: Cell) -> dict:
     unread: dict = {"teacher": NOT_IN_DIGEST, "student": NOT_IN_DIGEST, **dict.fromkeys(UNREAD, True)}
-    return {"profile": profile.model_dump(mode="json", exclude=unread)}
+    licences = {
+        "seeds": {"sources": {"__all__": {"license"}}}, "base_model": {"license"},
+        "benchmarks": {"__all__": {"source": {"license"}}},
+    }  # fmt: skip
+    return {"profile": profile.model_dump(mode="json", exclude={**unread, **licences})}
 
 
 MODELS = ("teacher_model", "student_model", "control_model")
@@ -203,7 +226,10 @@ STEPS: dict[str, Step] = {
             "corpora", ("polars", "pandera"), code_version="4", reads={"seed_examples": _prompts_of_the_pool},
         ),
         Step("corpus_profile", "cell", ("curated_corpus",), _seed_only, "corpora", ("polars",), code_version="2"),
-        Step("student_model", "cell", ("curated_corpus", "seed_subset", "base_model"), _student, "students", ("huggingface", "pytorch"), True, code_version="3"),
+        Step(
+            "student_model", "cell", ("curated_corpus", "seed_subset", "base_model"), _student, "students",
+            ("huggingface", "pytorch"), True, code_version="3", reads={"curated_corpus": _kept_rows},
+        ),
         Step("student_scores", "cell", ("student_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True, code_version="3"),
         Step("control_model", "size", ("seed_subset", "base_model"), _student, "students", ("huggingface", "pytorch"), True, code_version="3"),
         Step("control_scores", "size", ("control_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True, code_version="3"),

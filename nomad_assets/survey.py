@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from nomad_assets.partitions import Cell
+from nomad_assets.errors import printable
+from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
 from nomad_assets.recipe.benchmarks import question_table
 from nomad_assets.recipe.estimate import Estimate, Speed, forecast, measure
@@ -25,6 +26,8 @@ class Survey:
     found: Inspection
     speed: Speed | None
     estimates: list[Estimate]
+    tasks: list[str]
+    """Benchmarks that bring their own questions."""
 
     def record(self) -> dict:
         """As JSON. Times are seconds, sizes bytes."""
@@ -34,34 +37,31 @@ class Survey:
         }  # fmt: skip
 
     def words(self) -> Iterator[str | Table]:
-        """What a person reads of it."""
+        """What a person reads of it; rows and questions are shown with what a terminal could act on escaped."""
         found = self.found
-        yield f"{self.source}: {found.rows:,} rows; {', '.join(f'{n:,} as {kind}' for kind, n in found.formats.items())}"
-        yield f"usable as seeds: {found.usable:,}" + (
-            "; left out: " + ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in found.left_out.items())
-            if found.left_out
-            else ""
-        )
+        formats = ", ".join(f"{n:,} as {kind}" for kind, n in found.formats.items())
+        yield f"{printable(self.source)}: {found.rows:,} rows; {formats}"
+        left_out = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in found.left_out.items())
+        yield f"usable as seeds: {found.usable:,}" + (f"; left out: {left_out}" if left_out else "")
         lengths = Table("tokens", "median", "95%", "longest", box=None, pad_edge=False)
         for name, part in (("prompt", found.prompt), ("response", found.response)):
             lengths.add_row(name, str(part.median), str(part.p95), str(part.longest))
         yield lengths
         if found.too_long:
             yield f"longer than teacher.max_length = {found.max_length}: {found.too_long:,} rows, which are never trained on"
-        mix = list(found.languages.items())
-        yield "languages: " + ", ".join(f"{name} {share:.0%}" for name, share in mix[:6])
+        yield "languages: " + ", ".join(f"{name} {share:.0%}" for name, share in list(found.languages.items())[:6])
         yield f"near repeats among the prompts: {len(found.near_repeats):,}"
         for row, twin, similarity in found.near_repeats[:SHOWN]:
             yield f"  {row} is like {twin} ({similarity:.2f})"
         yield f"rows that hold a benchmark question: {len(found.contaminated):,}"
         for row, question in found.contaminated[:SHOWN]:
-            yield f"  {row}: {question[:100]}"
+            yield f"  {row}: {printable(question[:100])}"
         if self.speed:
             yield from self._forecast(self.speed)
 
     def _forecast(self, speed: Speed) -> Iterator[str | Table]:
         yield (
-            f"measured with {self.base_model}: {speed.trained_per_second:,.0f} tokens/s trained, "
+            f"measured with {printable(self.base_model)}: {speed.trained_per_second:,.0f} tokens/s trained, "
             f"{speed.decoded_per_second:,.0f} tokens/s written"
         )
         table = Table("the whole grid", "times", "time", "disk", box=None, pad_edge=False)
@@ -73,6 +73,8 @@ class Survey:
         if speed.peak_bytes:
             yield f"memory while training: {_size(speed.peak_bytes)}"
         yield "an estimate from seconds of measuring: within a factor of two, unless teachers write much longer rows"
+        if self.tasks:
+            yield f"not counted: scoring by {', '.join(self.tasks)}, whose questions are fetched only then"
 
 
 def survey(profile: Profile, source: str, estimate: bool) -> Survey:
@@ -97,21 +99,26 @@ def survey(profile: Profile, source: str, estimate: bool) -> Survey:
         found = inspect(rows, questions, turns, profile.teacher.max_length, profile.curation.near_repeat)
         speed, lines = None, []
         if estimate:
-            examples = [(row.id, row.prompt, row.response) for row in rows.rows[:64]]
-            speed = measure(profile, base, list({example[0]: example for example in examples}.values()))
-            mean = found.prompt.median + found.response.median + len(turns.header) + len(turns.middle) + 2
-            lines = forecast(profile, speed, mean, count, found.response.median)
-    return Survey(source, profile.base_model.source, found, speed, lines)
+            examples = {row.id: (row.id, row.prompt, row.response) for row in rows.rows}
+            speed = measure(profile, base, list(examples.values()))
+            scaffolding = len(turns.header) + len(turns.middle) + 2
+            lines = forecast(
+                profile, speed, scaffolding + found.prompt.mean, found.response.mean, questions=count
+            )  # fmt: skip
+    tasks = [benchmark.task for benchmark in profile.benchmarks.values() if benchmark.task]
+    return Survey(source, profile.base_model.source, found, speed, lines, tasks)
 
 
 @contextlib.contextmanager
 def _base_model(profile: Profile) -> Iterator[Path]:
     """The folder of the profile's base model: the store's, or one that is built for the moment."""
     from nomad_assets.assets.inputs import build_base
+    from nomad_assets.steps import STEPS, is_current
 
-    stored = Store.of(profile).current("base_model", Cell())
-    if stored is not None:
-        with Store.of(profile).reading([stored]):
+    store = Store.of(profile)
+    if is_current(STEPS["base_model"], Cell(), profile, Grid(profile), store):
+        stored = store.require("base_model", Cell())
+        with store.reading([stored]):
             yield stored / "model"
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -90,10 +90,19 @@ def test_what_is_there_is_not_touched(exported, project):
 def test_half_an_export_never_appears(finished, tmp_path, monkeypatch):
     profile, store, _, _ = finished
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
-    monkeypatch.setattr("nomad_assets.export.dataset_card", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+
+    def full(*_: object) -> str:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("nomad_assets.export.model_card", full)
     with pytest.raises(OSError, match="disk full"):
         export(profile, CELL, tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["dataset"]
+    monkeypatch.undo()
+    monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
+    export(profile, CELL, tmp_path / "out", replace=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset", "student"]
+    assert "nomad" in (tmp_path / "out" / "dataset" / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_cell_that_was_not_made_and_one_that_does_not_exist(finished, tmp_path, monkeypatch):
@@ -123,6 +132,7 @@ def test_gguf_needs_its_converter_and_uses_it(project, tmp_path, monkeypatch):
     script.write_text("raise SystemExit('unknown architecture')")
     (tmp_path / "out" / "student.gguf").unlink()
     again = CliRunner().invoke(app, [*command[:2], str(tmp_path / "other"), *command[3:]])
+    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == ["student"]
     assert again.exit_code == 2 and "unknown architecture" in again.stderr
 
 
@@ -168,10 +178,25 @@ def test_a_hub_that_refuses_is_one_sentence_and_the_folders_stay(project, tmp_pa
         unknown = push(tmp_path / "a", project, hub, token="hf_wrong")
         nobody = push(tmp_path / "b", project, hub, token=None)
         misspelt = push(tmp_path / "c", project, hub, name="hf://only-one-part")
+    away = push(tmp_path / "d", project, hub)  # it does not answer any more
+    assert away.returncode == 2 and "could not be pushed to http://127.0.0.1" in away.stderr, away.stderr
+    assert "Traceback" not in away.stderr and (tmp_path / "d" / "student" / "config.json").is_file()
     for done in (unknown, nobody):
         assert done.returncode == 2 and "HF_TOKEN" in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert (tmp_path / "a" / "dataset" / "README.md").is_file()
     assert misspelt.returncode == 2 and "hf://owner/name" in misspelt.stderr and not (tmp_path / "c").exists()
+
+
+def test_what_is_out_of_date_with_its_profile_is_not_described(finished, tmp_path, monkeypatch):
+    profile, store, _, _ = finished
+    monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
+    other = profile.model_copy(update={"teacher": profile.teacher.model_copy(update={"epochs": 39.0})})
+    with pytest.raises(NomadError, match=r"teacher_model \[16/unmasked\] is out of date with the profile"):
+        export(other, CELL, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    rescored = profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update={"bootstrap": 7})})
+    export(rescored, CELL, tmp_path / "out")
+    assert "Not scored yet." in card(tmp_path / "out" / "student")[1]
 
 
 def test_settings_in_the_card_are_the_manifests(exported, finished):

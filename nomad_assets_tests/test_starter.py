@@ -124,9 +124,35 @@ def test_nothing_is_written_over_and_nothing_half(tmp_path: Path) -> None:
     (tmp_path / "few.jsonl").write_text('{"prompt": "a?", "response": "b"}\n')
     with pytest.raises(NomadError, match="at least 10"):
         start(tmp_path / "other", str(tmp_path / "few.jsonl"))
+    (tmp_path / "few.jsonl").write_text('{"prompt": "a?", "response": "b"}\n{"prompt": "A ?", "response": "c"}\n' * 20)
+    with pytest.raises(NomadError, match="only 1 rows with different prompts"):
+        start(tmp_path / "other", str(tmp_path / "few.jsonl"))
     with pytest.raises(NomadError, match="folder's name"):
         start(tmp_path / "my project", None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["few.jsonl", "mine"]
+
+
+def test_sizes_are_of_what_the_pool_will_hold(tmp_path: Path) -> None:
+    from nomad_assets.recipe.seeds import build_pool, take_subset
+
+    text = "Tom has {} bags with three apples in each of them, and he gives one whole bag to his sister Ann. How many?"
+    rows = [{"prompt": f"Question {i}?", "response": str(i)} for i in range(8)] * 2
+    rows += [{"prompt": text.format(i), "response": str(i)} for i in range(4)]
+    (tmp_path / "my.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    start(tmp_path / "mine", str(tmp_path / "my.jsonl"))
+    profile = load_profile(str(tmp_path / "mine" / "nomad.toml"))
+    read = {name: read_source(str(tmp_path / "mine" / "data" / f"{name}.jsonl")) for name in ("seeds", "questions")}
+    questions = [(str(row.number), row.prompt, [row.response]) for row in read["questions"].rows]
+    pool, left_out = build_pool([read["seeds"]], questions, 0)
+    assert left_out.is_empty() and take_subset(pool, profile.grid.train_sizes[-1]).height == pool.height
+
+
+def test_an_empty_folder_that_is_there_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    done = CliRunner().invoke(app, ["init", "."])
+    assert done.exit_code == 0, done.stderr
+    assert load_profile().name == "mine"
 
 
 def test_dagsters_files_are_the_projects_own() -> None:

@@ -80,7 +80,7 @@ def test_the_estimate_is_measured_and_adds_up(seeds: Path, tmp_path: Path) -> No
 def test_a_forecast_by_hand(tmp_path: Path) -> None:
     profile = load_profile(str(write_profile(tmp_path)))
     speed = Speed(trained_per_second=100, decoded_per_second=50, start_seconds=2, model_bytes=1000, peak_bytes=None)
-    lines = {line.asset: line for line in forecast(profile, speed, mean_tokens=30, questions=24, response_tokens=5)}
+    lines = {line.asset: line for line in forecast(profile, speed, 25, 5, questions=24)}
     # sizes 8 and 16, two arms, 40 epochs of rows of 30 tokens
     assert lines["teacher_model"].seconds == pytest.approx(2 * (2 + 40 * 8 * 30 / 100 + 2 + 40 * 16 * 30 / 100))
     assert lines["scores"].seconds == pytest.approx(7 * 24 * 5 / 50)

@@ -21,11 +21,19 @@ LOOK_EVERY_SECONDS = 30
 def condition(step: Step) -> dg.AutomationCondition:
     """When the sensor `follow_changes` makes a partition: it is missing, or what it reads was made again.
 
-    A step that finds its inputs unchanged reuses what there is, so a change runs only as far as it reaches. The report
-    covers the cells that exist and does not wait for the others.
+    Unlike Dagster's `eager` it makes what was missing before it was switched on, too; what failed is left to people. A
+    step that finds its inputs unchanged reuses what there is, so a change runs only as far as it reaches. The report
+    covers the cells that exist, once there is one, and does not wait for the others.
     """
-    eager = dg.AutomationCondition.eager()
-    return eager.without(~dg.AutomationCondition.any_deps_missing()) if step.optional_parents else eager
+    on = dg.AutomationCondition
+    missing = on.missing() & ~on.execution_failed() & ~on.newly_requested()
+    changed = on.any_deps_updated().since_last_handled()
+    ready = ~on.any_deps_in_progress() & ~on.in_progress()
+    if step.optional_parents:
+        ready &= on.any_deps_match(~on.missing()).allow(dg.AssetSelection.assets("student_scores"))
+    else:
+        ready &= ~on.any_deps_missing()
+    return ((missing | changed) & ready).with_label("missing_or_changed")
 
 
 def freshness(profile: Profile) -> dg.FreshnessPolicy:
@@ -64,7 +72,8 @@ def automations(profile: Profile) -> tuple[list[dg.SensorDefinition], list[dg.Sc
             return dg.SensorResult(skip_reason=f"watching {len(files)} files from now on", cursor=now)
         if now == context.cursor:
             return dg.SkipReason(f"{len(files)} files, none changed")
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=now)], cursor=now)
+        # Without a run key: the same content may come back, and asks again.
+        return dg.SensorResult(run_requests=[dg.RunRequest()], cursor=now)
 
     try:
         daily = dg.ScheduleDefinition(

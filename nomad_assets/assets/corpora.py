@@ -169,7 +169,7 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
             metrics={
                 "kept": kept,
                 "keep_target": settings.keep,
-                **{f"reason_{reason}": n for reason, n in counts.items()},
+                **{f"reason_{reason}": counts.get(reason, 0) for reason in (curation.KEPT, *curation.REASONS)},
             },
             metadata={
                 "preview": preview(

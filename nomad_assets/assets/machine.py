@@ -3,7 +3,6 @@
 import importlib.metadata
 import os
 import platform
-import re
 import sys
 from pathlib import Path
 
@@ -24,26 +23,6 @@ LIBRARIES = (
     "transformers",
     "vllm",
 )
-
-
-def reset_peak_memory() -> bool:
-    """Start counting the process's peak afresh, so that it is this step's (Linux); False where that cannot be done."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def peak_memory(was_reset: bool) -> int | None:
-    """Peak resident memory of the process in bytes since the reset; None where the platform does not tell.
-
-    With what earlier steps of the same process left: models that are kept, and memory that was freed (recipe/memory.py).
-    """
-    if not was_reset:
-        return None
-    match = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(match.group(1)) * 1024 if match else None
 
 
 def versions() -> dict[str, str]:

@@ -17,18 +17,20 @@ from pydantic import Field
 
 from nomad_assets.assets.automation import condition, freshness
 from nomad_assets.assets.kept import Kept
-from nomad_assets.assets.machine import host, peak_memory, reset_peak_memory, versions
+from nomad_assets.assets.machine import host, versions
 from nomad_assets.columns import column_metadata
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.sync import sync_if_free
 from nomad_assets.openlineage import Attempt, emitter
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile, changed
+from nomad_assets.recipe.memory import peak_memory, reset_peak_memory
 from nomad_assets.recipe.progress import Progress, silent
 from nomad_assets.recipe.seeding import derive_seed
 from nomad_assets.schemas import Table, validate
 from nomad_assets.steps import (
     STEPS,
+    UNDIGESTED,
     Step,
     find_parents,
     input_digest,
@@ -183,9 +185,8 @@ class Project:
         profile = self.profile
         for key, value in settings.items():
             found = changed(profile, {key: value}, "settings")
-            if found != profile and settings_of(step, found, self.grid, cell, self.store) == settings_of(
-                step, profile, self.grid, cell, self.store
-            ):
+            before, after = (settings_of(step, p, self.grid, cell, self.store) for p in (profile, found))
+            if found != profile and before == after and key not in UNDIGESTED.get(step.name, ()):
                 raise NomadError(f"settings: {key!r} is not read by {step.name}; set it at the asset that reads it")
             profile = found
         return profile

@@ -10,7 +10,7 @@ from nomad_assets.assets.models import picture
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell
-from nomad_assets.recipe.report.build import ReportData, build_report, figures
+from nomad_assets.recipe.report.build import ReportData, build_report
 from nomad_assets.steps import STEPS, parent_places
 from nomad_assets.storage import Artifact
 
@@ -28,8 +28,7 @@ def report_assets(project: Project) -> list[dg.AssetsDefinition]:
         for name in ("student_scores", "corpus_profile", "curated_corpus"):
             if not _found(work, name):
                 raise NomadError(f"no cell of the grid has {name} yet; materialise at least one cell first")
-        data = gather(work)
-        report = build_report(data)
+        report = build_report(gather(work))
         (work.stage / "report.md").write_text(report.markdown, encoding="utf-8")
         (work.stage / "report.html").write_text(report.html, encoding="utf-8")
         report.comparisons.write_parquet(work.stage / "comparisons.parquet")
@@ -39,7 +38,7 @@ def report_assets(project: Project) -> list[dg.AssetsDefinition]:
             metadata={
                 "report": dg.MetadataValue.md(report.markdown),
                 "preview": preview(report.comparisons),
-                **{name: picture(name.replace("_", " "), chart) for name, chart in figures(data).items()},
+                **{name: picture(name.replace("_", " "), chart) for name, chart in report.figures.items()},
             },
         )
 
@@ -159,7 +158,16 @@ def _seeds(work: Work) -> pl.DataFrame:
 
 def _seed_points(work: Work, seeds: pl.DataFrame) -> pl.DataFrame:
     """The seed rows of each size; arms of a size saw the same."""
-    points = _stack(work, "curated_corpus", "seed_points.parquet", lambda table: table)
+    # A corpus that was curated by an earlier version has no such table.
+    there = {cell: art for cell, art in _found(work, "curated_corpus") if (art / "seed_points.parquet").is_file()}
+    none = pl.DataFrame(schema={"train_size": pl.Int64, "arm": str, "id": str, "relevance": float, "novelty": float})
+    parts = [
+        pl.read_parquet(artifact / "seed_points.parquet").select(
+            pl.lit(cell.train_size, pl.Int64).alias("train_size"), pl.lit(cell.arm).alias("arm"), pl.all()
+        )
+        for cell, artifact in there.items()
+    ]
+    points = pl.concat([none, *parts])
     points = points.unique(["train_size", "id"], maintain_order=True, keep="first").drop("arm")
     return points.join(seeds.select("id", "prompt"), on="id", how="left", maintain_order="left")
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 
 from nomad_assets.cli.terminal import Bars, ProfileOption, console, errors, short
 from nomad_assets.errors import NomadError
@@ -33,7 +34,7 @@ def run(
         with errors(), Bars() as bars:
 
             def say(text: str) -> None:
-                bars.progress.console.print(text, highlight=False, soft_wrap=True)
+                bars.progress.console.print(escape(text), highlight=False, soft_wrap=True)
 
             failures = stoppable(lambda: run_grid(profile, cell or [], until, force, bars.update, say))
     except Stopped as stopped:
@@ -41,7 +42,7 @@ def run(
         leave(stopped.number, cancel_own_runs)
     if failures:
         for failure in failures:
-            console.print(f"[red]failed[/] {failure}", highlight=False, soft_wrap=True)
+            console.print(f"[red]failed[/] {escape(failure)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
 
 
@@ -83,7 +84,7 @@ def check(
     for result in failed:
         colour = "red" if result.is_error else "yellow"
         console.print(
-            f"[{colour}]{result.severity}[/] {result.place} {result.check.name}: {result.finding.text}",
+            f"[{colour}]{result.severity}[/] {escape(f'{result.place} {result.check.name}: {result.finding.text}')}",
             highlight=False,
             soft_wrap=True,
         )

@@ -10,31 +10,31 @@ from nomad_assets.cli.terminal import ProfileOption, console, errors, short
 
 def export(
     cell: Annotated[str, typer.Argument(help="The cell, such as 64/unmasked.")],
-    folder: Annotated[Path, typer.Argument(help="Where to write; what is there already is not touched.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write.")],
     profile: ProfileOption = None,
     only: Annotated[Literal["dataset", "student"] | None, typer.Option(help="One of the two in place of both.")] = None,
     gguf: Annotated[bool, typer.Option("--gguf", help="The student as GGUF too, with llama.cpp's converter.")] = False,
     push: Annotated[
         str | None, typer.Option(help="Upload to hf://owner/name: the data set and the model of that name.")
     ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="In place of what an earlier export left there.")] = False,
     public: Annotated[bool, typer.Option("--public", help="New repositories are public; else private.")] = False,
 ) -> None:
     """Write a cell's corpus and student, each with a card, for `datasets`, transformers, vLLM and the hub.
 
     Example: nomad-assets export 64/unmasked out --push hf://my-name/my-corpus
     """
-    from nomad_assets.export import KINDS, export
+    from nomad_assets.export import KINDS, export, repository
     from nomad_assets.export import push as upload
     from nomad_assets.profile import load_profile
-    from nomad_assets.recipe.sources import parse_hub
 
     with errors():
         if push:
-            parse_hub(push)  # before anything is written
+            repository(push)  # before anything is written
         kinds = KINDS if only is None else (only,)
         if gguf and "student" not in kinds:
             raise typer.BadParameter("the student is what becomes a GGUF file", param_hint="--gguf")
-        made = export(load_profile(profile), cell, folder, kinds, gguf)
+        made = export(load_profile(profile), cell, folder, kinds, gguf, replace)
         for path in made:
             print(short(path))
         if push:

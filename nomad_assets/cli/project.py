@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from nomad_assets.cli.terminal import ProfileOption, console, errors, short
@@ -60,7 +61,7 @@ def inspect(
     else:
         out = Console()
         for part in found.words():
-            out.print(part, highlight=False, soft_wrap=isinstance(part, str))
+            out.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
 
 
 def doctor(profile: ProfileOption = None) -> None:
@@ -74,7 +75,8 @@ def doctor(profile: ProfileOption = None) -> None:
     with errors(), console.status("looking"):
         lines = list(examine(profile))
     for line in lines:
-        table.add_row(f"[{COLOURS[line.state]}]{line.state}[/]", line.what, line.found, line.remedy)
+        words = (escape(text) for text in (line.what, line.found, line.remedy))
+        table.add_row(f"[{COLOURS[line.state]}]{line.state}[/]", *words)
     Console().print(table)
     if any(line.state == "missing" for line in lines):
         raise typer.Exit(1)

@@ -153,8 +153,8 @@ def among_seeds(subset: "np.ndarray", pool: "np.ndarray") -> tuple["np.ndarray",
     import numpy as np
 
     two, _ = norm_sim(subset, pool)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        relevance = np.sqrt(((two**2 * len(pool) - 1) / np.float64(len(pool) - 1)).clip(0, 1))
+    others = len(pool) - 1
+    relevance = np.sqrt(((two**2 * len(pool) - 1) / others).clip(0, 1)) if others else np.full(len(subset), np.nan)
     best = np.full(len(subset), np.nan)
     for part in _blocks(len(subset)):
         for columns in _blocks(len(subset)):

@@ -9,11 +9,13 @@ from nomad_assets.profile import Profile, Training
 from nomad_assets.recipe.engines import Request, open_engine
 from nomad_assets.recipe.launch import train_folder
 from nomad_assets.recipe.masking import Turns, training_rows
+from nomad_assets.recipe.memory import peak_memory, reset_peak_memory
 from nomad_assets.recipe.models import load_tokenizer
 from nomad_assets.recipe.training import passes
 
 MEASURED_STEPS = 3
 DECODED_ROWS, DECODED_TOKENS = 32, 24
+READ = 1000  # rows that are looked at for some that fit
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Estimate:
 
 
 def measure(profile: Profile, base: Path, examples: list[tuple[str, str, str]]) -> Speed:
-    """Train on the first (id, prompt, response) triples for a few steps and decode one batch."""
-    from nomad_assets.assets.machine import peak_memory, reset_peak_memory
+    """Train on some (id, prompt, response) triples for a few steps and decode one batch.
 
+    Raises NomadError when none of them fits in `teacher.max_length`.
+    """
     turns = Turns(load_tokenizer(base), str(base))
-    rows, _ = training_rows(turns, examples, 1.0, profile.teacher.max_length)
+    rows, _ = training_rows(turns, examples[:READ], 1.0, profile.teacher.max_length)
     per_step = profile.teacher.batch_size * profile.teacher.gradient_accumulation * profile.teacher.processes
     rows = (rows * (1 + MEASURED_STEPS * per_step // len(rows)))[: MEASURED_STEPS * per_step]
     settings = profile.teacher.model_copy(update={"epochs": 1.0, "min_steps": 0, "checkpoint_minutes": 60.0})
@@ -78,24 +81,27 @@ def measure(profile: Profile, base: Path, examples: list[tuple[str, str, str]]) 
 
 
 def forecast(
-    profile: Profile, speed: Speed, mean_tokens: float, questions: int, response_tokens: float
+    profile: Profile, speed: Speed, prompt_tokens: float, response_tokens: float, questions: int
 ) -> list[Estimate]:
     """What each asset of the whole grid takes: seconds and bytes on disk, all partitions together.
 
-    `mean_tokens` are those of a seed row with its scaffolding, `response_tokens` those of a response. Synthetic rows are
-    taken to be as long; a teacher may write longer ones, and vLLM, where it is used, is faster than what was measured.
+    `prompt_tokens` (with the scaffolding) and `response_tokens` are means over the seed rows. Synthetic rows are taken to
+    be as long; a teacher may write longer ones, and vLLM, where it is used, is faster than what was measured.
     """
     sizes, arms = profile.grid.train_sizes, len(profile.grid.prompt_loss) * profile.grid.replicates
     cells = len(sizes) * arms
 
     def training(rows: int, settings: Training) -> float:
-        return speed.start_seconds + passes(settings, rows) * rows * mean_tokens / speed.trained_per_second
+        tokens = passes(settings, rows) * rows * (prompt_tokens + response_tokens)
+        return speed.start_seconds + tokens / speed.trained_per_second
 
     keep, own = profile.curation.keep, profile.student.include_seeds
-    attempts = min(profile.synthesis.max_attempts, round(1.3 * profile.synthesis.target))
-    corpus = attempts * mean_tokens / speed.decoded_per_second
+    each = profile.synthesis.responses_per_prompt
+    attempts = min(profile.synthesis.max_attempts, round(1.3 * profile.synthesis.target / each))
+    row_tokens = prompt_tokens + each * response_tokens
+    corpus = attempts * row_tokens / speed.decoded_per_second
     scored = questions * response_tokens / speed.decoded_per_second
-    row_bytes = int(attempts * mean_tokens * 6)
+    row_bytes = int(attempts * row_tokens * 6)
     return [
         Estimate("base_model", 1, speed.start_seconds, speed.model_bytes),
         Estimate("teacher_model", cells, arms * sum(training(n, profile.teacher) for n in sizes), cells * speed.model_bytes),

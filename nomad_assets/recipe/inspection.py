@@ -22,6 +22,7 @@ SHOWN = 5
 class Lengths:
     """Tokens of one part of the rows."""
 
+    mean: float
     median: int
     p95: int
     longest: int
@@ -101,7 +102,10 @@ def languages(texts: list[str]) -> dict[str, float]:
 
 def _lengths(counts: list[int]) -> Lengths:
     ordered = sorted(counts)
-    return Lengths(ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))], ordered[-1])
+    mean = sum(ordered) / len(ordered)
+    return Lengths(
+        mean, ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))], ordered[-1]
+    )
 
 
 def _near_repeats(rows: Rows, threshold: float) -> list[tuple[str, str, float]]:

@@ -32,6 +32,8 @@ class Report:
     """Label of the recommended cell, such as 64/unmasked."""
     comparisons: pl.DataFrame
     """Every paired comparison, columns of COMPARISON_SCHEMA; null train_size or benchmark means pooled over all."""
+    figures: dict[str, "alt.TopLevelMixin"]
+    """The main charts by a name each: a score a benchmark over sizes, and the rows of all arms."""
 
 
 def build_report(data: ReportData) -> Report:
@@ -54,12 +56,11 @@ def build_report(data: ReportData) -> Report:
         sections.append(Section("Missing cells", [Bullets(list(data.missing))]))
     subtitle = f"NOMAD report, profile {data.profile_name}"
     markdown, html = markdown_page(TITLE, subtitle, sections), html_page(TITLE, subtitle, sections)
-    return Report(markdown, html, recommended, findings.comparisons)
+    return Report(markdown, html, recommended, findings.comparisons, _figures(findings))
 
 
-def figures(data: ReportData) -> dict[str, "alt.TopLevelMixin"]:
-    """The report's main charts by a name each: a score a benchmark over sizes, and the rows of both arms."""
-    findings = Findings(data)
+def _figures(findings: Findings) -> dict[str, "alt.TopLevelMixin"]:
+    data = findings.data
     found = {
         f"{name}_over_sizes": plots.scores_over_sizes(data.scores, name, metric)
         for name, metric in findings.primary.items()

@@ -80,8 +80,7 @@ def lenses(data: ReportData) -> list[Block]:
         alt = "Mean relevance against mean novelty of each cell: hollow for all rows, filled for kept, beside its size."
         blocks.append(Picture.of(plots.relevance_novelty_by_cell(data.corpora), alt))
     if len(points := row_points(data)):
-        scored = points.filter(pl.col("arm") != plots.SEEDS)
-        alt = f"Relevance against novelty of {len(scored)} sampled rows, coloured by arm, and of the seed examples."
+        alt = "Relevance against novelty of sampled rows, coloured by arm, and of the seed examples in grey."
         blocks.append(Picture.of(plots.relevance_against_novelty(points), alt))
     if len(data.novelty_curve):
         curve = data.novelty_curve.sort("train_size", "arm", "rows")
@@ -144,7 +143,8 @@ def examples(data: ReportData, recommended: str | None) -> list[Block]:
 def _reader(data: ReportData, size: int, arms: list[str]) -> Reader:
     cells = data.rows.select("train_size", "arm").n_unique()
     chosen = data.rows.with_columns(place=pl.int_range(pl.len()).over("train_size", "arm", "verdict"))
-    chosen = chosen.filter(pl.col("place") < max(4, READER_ROWS // cells // 2))
+    chosen = chosen.filter(pl.col("place") < max(2, READER_ROWS // cells // 2))
+    chosen = chosen.gather_every(max(1, -(-chosen.height // READER_ROWS)))
     rows = []
     for row in chosen.iter_rows(named=True):
         shown = _example(row)

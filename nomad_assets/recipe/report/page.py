@@ -120,7 +120,7 @@ def html_page(title: str, subtitle: str, sections: list[Section]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         # Nothing is loaded and only these scripts run; this holds even if an escape were ever missed.
-        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data: blob:; '
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; img-src data: blob:; "
         f"style-src 'unsafe-inline'; script-src {hashes}\">\n"
         f"<title>{_html(title)} {_html(subtitle)}</title>\n<style>{STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>\n<main>\n"
         f'<h1>{_html(title)}</h1>\n<p class="facts">{_html(subtitle)}</p>\n'
@@ -145,8 +145,8 @@ def _fingerprint(script: str) -> str:
 
 
 def _data(text: str) -> str:
-    """JSON inside a page: no `<` that could end its element."""
-    return text.replace("<", "\\u003c")
+    """JSON inside a page: no `<` that could end its element, and no character that reorders it."""
+    return printable(text).replace("<", "\\u003c")
 
 
 def _first_end(body: list[str]) -> int:
