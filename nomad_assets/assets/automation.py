@@ -1,6 +1,6 @@
 """What Dagster does by itself, once it is switched on in the UI: nothing here runs before.
 
-follow_changes      sensor: makes again what lies behind an artifact that was made again, and cells that are missing
+follow_changes      sensor: makes what is missing, and again what lies behind an artifact that was made again
 seed_files_changed  sensor: runs the job `inputs` when a local seed or benchmark file is another one
 checks_daily        schedule: runs the job `checks`
 """
@@ -58,7 +58,7 @@ def automations(profile: Profile) -> tuple[list[dg.SensorDefinition], list[dg.Sc
     """(sensors, schedules), all of them off until somebody switches them on."""
     follow = dg.AutomationConditionSensorDefinition(
         "follow_changes", target=dg.AssetSelection.all(), minimum_interval_seconds=LOOK_EVERY_SECONDS,
-        description="Makes again what lies behind an artifact that was made again, and cells that are missing.",
+        description="Makes what is missing, and again what lies behind an artifact that was made again.",
     )  # fmt: skip
 
     @dg.sensor(
