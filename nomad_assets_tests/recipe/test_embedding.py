@@ -8,7 +8,7 @@ import pytest
 
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe import embedding
-from nomad_assets.recipe.embedding import PACKAGED, Embedder, nearest, norm_sim
+from nomad_assets.recipe.embedding import PACKAGED, Embedder, among_seeds, nearest, norm_sim
 
 
 def unit(count: int, dimensions: int, seed: int) -> np.ndarray:
@@ -131,3 +131,15 @@ def test_a_folder_that_is_no_embedder(tmp_path):
     (tmp_path / "notes.txt").write_text("no model")
     with pytest.raises(NomadError, match=rf"^curation\.embedder '{tmp_path}': "):
         Embedder(str(tmp_path))
+
+
+def test_seeds_are_measured_against_the_others():
+    pool = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
+    relevance, novelty = among_seeds(pool[:2], pool)
+    # the first: cosines 0 and 0.6 to the two others of the pool; of the subset only the second is left
+    assert relevance == pytest.approx([np.sqrt((0 + 0.36) / 2), np.sqrt((0 + 0.64) / 2)], abs=1e-6)
+    assert novelty == pytest.approx([1.0, 1.0])
+    relevance, novelty = among_seeds(pool[:1], pool)
+    assert relevance == pytest.approx([np.sqrt(0.18)], abs=1e-6) and np.isnan(novelty).all()
+    relevance, novelty = among_seeds(pool[:1], pool[:1])
+    assert np.isnan(relevance).all() and np.isnan(novelty).all()
