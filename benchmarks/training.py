@@ -16,6 +16,7 @@ CONTENDERS = [
     Contender("TRL as documented", "trl_sft", "trl"),
     Contender("TRL, padding-free", "trl_sft", "trl", {"variant": "best"}),
     Contender("TRL, packed", "trl_sft", "trl", {"variant": "packed"}),
+    Contender("TRL, padded, no checkpointing", "trl_sft", "trl", {"variant": "padded"}),
     Contender("transformers Trainer", "hf_trainer", "trl"),
     Contender("LLaMA-Factory", "llama_factory", "llama_factory"),
 ]

@@ -24,7 +24,7 @@ from nomad_assets.profile import Training
 from nomad_assets.recipe import checkpoints
 from nomad_assets.recipe.lean import kind_of_products, make_lean
 from nomad_assets.recipe.masking import TrainingRow
-from nomad_assets.recipe.memory import keep_freed_memory
+from nomad_assets.recipe.memory import keep_freed_memory, take_from_file
 from nomad_assets.recipe.packing import attend_within_rows, model_inputs, pack
 from nomad_assets.recipe.progress import Progress, silent
 
@@ -309,7 +309,9 @@ def _recorder(stage: str, progress: Progress, checkpoint_minutes: float, tokens_
     class Recorder(TrainerCallback):
         started_at = 0
 
-        def on_train_begin(self, args, state, control, **_):
+        def on_train_begin(self, args, state, control, model=None, **_):
+            if args.world_size == 1:
+                take_from_file(model)
             self.started_at, self.begun, self.saved = state.global_step, time.monotonic(), time.monotonic()
 
         def on_step_end(self, args, state, control, **_):
