@@ -1,7 +1,8 @@
 """Memory that is freed stays with the process, and weights do not stay in their file.
 
-The next step of the same shape finds freed memory mapped. By default the C library gives large freed blocks back to the system at once, and the system hands out zeroed pages for the
-next ones. For tensors of several MB, allocated and freed hundreds of times a second, that was a tenth of a training step.
+The next step of the same shape finds freed memory mapped. By default the C library gives large freed blocks back to the
+system at once, and the system hands out zeroed pages for the next ones. For tensors of several MB, allocated and freed
+hundreds of times a second, that was a tenth of a training step.
 """
 
 import ctypes
