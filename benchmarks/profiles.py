@@ -1,13 +1,15 @@
-"""Where the time goes: one training step, one synthesis batch, one curation pass, as text.
+"""Where the time goes: one training step (long and short rows, and the first), one synthesis batch, one curation pass.
 
-python benchmarks/profiles.py
+python benchmarks/profiles.py [NAME ...]
 
-Writes results/profile-training.txt, profile-synthesis.txt and profile-curation.txt.
+Writes results/profile-NAME.txt for training, short-rows, first-step, synthesis and curation, or those that are named.
 """
 
 import cProfile
 import io
 import pstats
+import sys
+import time
 
 from harness import RESULTS, THREADS, WORK, base_model, shipped_rows, teacher
 from planted import write_corpus
@@ -15,6 +17,41 @@ from planted import write_corpus
 
 def training_step() -> str:
     """The second step of sixteen word problems, forward and backward, with the loss on prompt and response."""
+    return _second_step("word_problems", 16)
+
+
+def short_rows() -> str:
+    """The same of eight trivia rows."""
+    return _second_step("trivia", 8)
+
+
+def first_step() -> str:
+    """Seconds of an optimizer's first two steps on weights that lie in their file, and on weights that were taken out."""
+    import torch
+
+    from nomad_assets.recipe.memory import keep_freed_memory, take_from_file
+    from nomad_assets.recipe.models import load_model
+
+    keep_freed_memory()
+    lines = []
+    for taken in (False, True) * 3:
+        model = load_model(base_model(), torch.float32)
+        begun = time.monotonic()
+        count = take_from_file(model) if taken else 0
+        copied = time.monotonic() - begun
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, 1e-3)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+        seconds = []
+        for _ in range(2):
+            begun = time.monotonic()
+            optimizer.step()
+            seconds.append(time.monotonic() - begun)
+        lines.append(f"{count:3d} weights copied {copied:.2f}, first step {seconds[0]:.2f}, second {seconds[1]:.2f}")
+    return "\n".join(lines)
+
+
+def _second_step(rows_of: str, count: int) -> str:
     import torch
 
     from nomad_assets.recipe.lean import make_lean
@@ -29,7 +66,7 @@ def training_step() -> str:
     model = load_model(folder, torch.float32).train()
     attend_within_rows(model)
     make_lean(model)
-    examples = [(str(n), row["prompt"], row["response"]) for n, row in enumerate(shipped_rows("word_problems", 16))]
+    examples = [(str(n), row["prompt"], row["response"]) for n, row in enumerate(shipped_rows(rows_of, count))]
     rows, _ = training_rows(Turns(load_tokenizer(folder), "base"), examples, 1.0, 512)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     precision = resolve_precision("auto")
@@ -100,7 +137,12 @@ def _torch_profile(work) -> str:
 
 def main() -> None:
     RESULTS.mkdir(exist_ok=True)
-    for name, make in (("training", training_step), ("synthesis", synthesis_batch), ("curation", curation_pass)):
+    all_of_them = {
+        "training": training_step, "short-rows": short_rows, "first-step": first_step, "synthesis": synthesis_batch,
+        "curation": curation_pass,
+    }  # fmt: skip
+    for name in sys.argv[1:] or all_of_them:
+        make = all_of_them[name]
         text = f"{make.__doc__}\n{make()}"
         (RESULTS / f"profile-{name}.txt").write_text(text.rstrip() + "\n", encoding="utf-8")
         print(text)

@@ -310,7 +310,7 @@ def _recorder(stage: str, progress: Progress, checkpoint_minutes: float, tokens_
         started_at = 0
 
         def on_train_begin(self, args, state, control, model=None, **_):
-            if args.world_size == 1:
+            if args.world_size == 1:  # for several processes, FSDP may have laid the weights out anew
                 take_from_file(model)
             self.started_at, self.begun, self.saved = state.global_step, time.monotonic(), time.monotonic()
 
