@@ -98,7 +98,7 @@ def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
             remedy = {401: "; set HF_TOKEN to a token that may write", 403: "; the token may not write there"}
             reason = str(error).strip().splitlines()[-1]
             raise NomadError(f"{address}: the hub refused the {kind}: {reason}{remedy.get(status, '')}") from error
-        except (OSError, ValueError, HfHubHTTPError.__base__) as error:  # the last: of the library's HTTP client
+        except (OSError, ValueError, HfHubHTTPError.__bases__[0]) as error:  # the last: of the library's HTTP client
             raise NomadError(f"{address}: could not be pushed to {api.endpoint}: {error}") from error
         done.append(str(found.commit_url).partition("/commit/")[0])
     return done

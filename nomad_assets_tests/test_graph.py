@@ -249,8 +249,10 @@ def test_failures_reach_dagster_as_tables(tmp_path: Path) -> None:
     """A row that breaks the contract: the run fails without retries, with the rows in the failure's metadata."""
     (tmp_path / "bad.jsonl").write_text('{"prompt": "p", "response": "r"}\n{"prompt": "q"}\n', encoding="utf-8")
     text = SMOKE.replace(
-        f'{ROOT}/data/seed/trivia.jsonl", where = {{ difficulty = [1] }}, limit = 200', f'{tmp_path}/bad.jsonl"'
+        f'{ROOT}/data/seed/trivia.jsonl", license = "cc-by-4.0", where = {{ difficulty = [1] }}, limit = 200',
+        f'{tmp_path}/bad.jsonl"',
     )
+    assert "bad.jsonl" in text
     (tmp_path / "own.toml").write_text(text, encoding="utf-8")
     definitions = build_definitions(Project(load_profile(str(tmp_path / "own.toml"))))
     with dg.instance_for_test() as instance:

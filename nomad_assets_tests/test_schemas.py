@@ -45,6 +45,10 @@ CURATED = CORPUS.with_columns(
     nearest_seed=pl.Series(["s", None, "s"]), normsim_2=pl.Series([0.3, None, 0.0]), normsim_inf=pl.Series([0.9, None, 1.0]),
     novelty=pl.Series([0.1, None, 1.9]), seed_similarity=pl.Series([0.9, None, -0.9]),
 )  # fmt: skip
+POINTS = pl.DataFrame(
+    {"id": ["s", "s1"], "relevance": [0.5, None], "novelty": [None, 1.0]},
+    schema_overrides={"relevance": pl.Float64, "novelty": pl.Float64},
+)
 NOVELTY = pl.DataFrame({"rows": [1, 2], "novelty": [0.5, 0.4]})
 METRICS = pl.DataFrame({"metric": ["kept", "relevance"], "value": [3.0, None]})
 RESULTS = pl.DataFrame({
@@ -57,7 +61,7 @@ SCORES = pl.DataFrame({"benchmark": ["b"], "metric": ["f1"], "n": [3], "mean": [
 RIGHT = {
     "SeedExamples": SEEDS, "LeftOut": LEFT_OUT, "BenchmarkQuestions": QUESTIONS, "TrainingCurve": CURVE,
     "SeedSubset": SUBSET, "TrainingRows": ROWS,
-    "SyntheticCorpus": CORPUS, "CuratedCorpus": CURATED, "NoveltyCurve": NOVELTY, "ProfileMetrics": METRICS,
+    "SyntheticCorpus": CORPUS, "CuratedCorpus": CURATED, "SeedPoints": POINTS, "NoveltyCurve": NOVELTY, "ProfileMetrics": METRICS,
     "QuestionResults": RESULTS, "Responses": RESPONSES, "Scores": SCORES,
 }  # fmt: skip
 
@@ -189,6 +193,9 @@ def first(table: pl.DataFrame, column: str, value: object) -> pl.DataFrame:
         ("CuratedCorpus", "novelty", -0.1, "greater_than_or_equal_to"),
         ("CuratedCorpus", "seed_similarity", -1.1, "greater_than_or_equal_to(-1)"),
         ("CuratedCorpus", "response_end", "not_attempted", "only_proper_prompts_are_answered"),
+        ("SeedPoints", "id", "s1", "unique"),
+        ("SeedPoints", "relevance", 1.1, "less_than_or_equal_to(1)"),
+        ("SeedPoints", "novelty", 2.1, "less_than_or_equal_to(2)"),
         ("NoveltyCurve", "rows", 0, "greater_than_or_equal_to(1)"),
         ("NoveltyCurve", "rows", 2, "unique"),
         ("NoveltyCurve", "novelty", 2.1, "less_than_or_equal_to(2)"),

@@ -38,7 +38,11 @@ def test_a_folder_with_rows_is_ready_to_run(tmp_path: Path) -> None:
         and profile.benchmarks["held_out"].rule == "triviaqa"
     )
     held_out, kept = (lines(tmp_path / "mine" / "data" / f"{name}.jsonl") for name in ("questions", "seeds"))
-    assert len(held_out) == 100 and len(held_out) + len(kept) == len(read_source(str(SHIPPED)).rows)
+    rows = read_source(str(SHIPPED)).rows
+    assert len({row["question"] for row in held_out}) == 100 and 0.95 * len(rows) < len(held_out) + len(kept) < len(
+        rows
+    )
+    assert {row["question"] for row in (*held_out, *kept)} <= {row.prompt for row in rows}
     assert not {row["question"] for row in held_out} & {row["question"] for row in kept}
 
 

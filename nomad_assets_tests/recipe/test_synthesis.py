@@ -215,6 +215,7 @@ def test_progress_ends_where_the_nearer_bound_is(turns, tmp_path):
         Synthesis(target=8, max_attempts=8, shard_size=4), engine, lambda: (engine, turns), turns,
         seed_parts=("root",), cell="c", scratch=tmp_path, progress=lambda *report: told.append(report),
     )  # fmt: skip
+    assert all(report[3].pop("tokens_per_second") > 0 for report in told)
     assert told == [
         ("synthesis", 4.0, 8, {"attempts": 4, "completed": 2}),
         ("synthesis", 8.0, 8, {"attempts": 8, "completed": 2}),
