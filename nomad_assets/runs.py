@@ -19,7 +19,7 @@ from nomad_assets.jobs import JOB_ASSETS
 from nomad_assets.partitions import Cell
 from nomad_assets.profile import load_profile
 from nomad_assets.recipe.progress import Progress
-from nomad_assets.steps import STEPS, is_current
+from nomad_assets.steps import STEPS, ancestors, is_current
 
 # Tags of our runs: where and by which process they are executed.
 HOST, PROCESS = "nomad/host", "nomad/process"
@@ -158,12 +158,7 @@ def needed(until: str | None) -> set[str]:
         return {*STEPS, LINEAGE}
     if until not in STEPS:
         raise NomadError(f"--until {until!r}: unknown asset; known: {', '.join(STEPS)}")
-    found, queue = set(), [until]
-    while queue:
-        name = queue.pop()
-        found.add(name)
-        queue += STEPS[name].parents
-    return found
+    return {until} | ancestors(until)
 
 
 def instance() -> dg.DagsterInstance:

@@ -242,6 +242,11 @@ STEPS: dict[str, Step] = {
 }  # fmt: skip
 
 
+def ancestors(name: str) -> set[str]:
+    """Every asset that one is made from, directly or through others."""
+    return {*STEPS[name].parents}.union(*(ancestors(parent) for parent in STEPS[name].parents))
+
+
 def parent_places(step: Step, cell: Cell, grid: Grid) -> list[tuple[str, Cell]]:
     """The (asset, cell) pairs a step reads: its own coordinates of a coarser parent, all cells of a finer one."""
     places = []

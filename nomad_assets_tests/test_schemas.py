@@ -118,6 +118,7 @@ NULLABLE = {
     "SeedExamples": {"source_id"},
     "SyntheticCorpus": {"response", "final_answer", "agreement", "majority_answer", "response_seed"},
     "ProfileMetrics": {"value"},
+    "SeedPoints": {"relevance", "novelty"},
 }
 NULLABLE["CuratedCorpus"] = NULLABLE["SyntheticCorpus"] | {
     "evidence", "evidence_similarity", "nearest_seed", "normsim_2", "normsim_inf", "novelty", "seed_similarity",

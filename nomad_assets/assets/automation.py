@@ -12,7 +12,7 @@ import dagster as dg
 
 from nomad_assets.errors import NomadError
 from nomad_assets.profile import Profile
-from nomad_assets.steps import Step
+from nomad_assets.steps import Step, ancestors
 from nomad_assets.storage import digest
 
 LOOK_EVERY_SECONDS = 30
@@ -22,12 +22,14 @@ def condition(step: Step) -> dg.AutomationCondition:
     """When the sensor `follow_changes` makes a partition: it is missing, or what it reads was made again.
 
     Unlike Dagster's `eager` it makes what was missing before it was switched on, too; what failed is left to people. A
-    step that finds its inputs unchanged reuses what there is, so a change runs only as far as it reaches. The report
-    covers the cells that exist, once there is one, and does not wait for the others.
+    step that finds its inputs unchanged reuses what there is, so a change runs only as far as it reaches. It comes by
+    the longest way alone: a new pool reaches a curated corpus through subset, teacher and corpus, not directly too. The
+    report covers the cells that exist, once there is one, and does not wait for the others.
     """
     on = dg.AutomationCondition
     missing = on.missing() & ~on.execution_failed() & ~on.newly_requested()
-    changed = on.any_deps_updated().since_last_handled()
+    early = {parent for parent in step.parents if any(parent in ancestors(other) for other in step.parents)}
+    changed = on.any_deps_updated().ignore(dg.AssetSelection.assets(*early)).since_last_handled()
     ready = ~on.any_deps_in_progress() & ~on.in_progress()
     if step.optional_parents:
         ready &= on.any_deps_match(~on.missing()).allow(dg.AssetSelection.assets("student_scores"))
