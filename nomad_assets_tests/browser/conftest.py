@@ -31,7 +31,7 @@ def page(browser, request: pytest.FixtureRequest) -> Iterator:
     """A page of a desktop's size. What it showed last is kept under the test's name."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     opened = context.new_page()
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(30_000)
     yield opened
     shoot(opened, request.node.name)
     context.close()

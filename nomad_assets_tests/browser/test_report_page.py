@@ -54,7 +54,7 @@ def test_every_figure_is_drawn_and_answers_a_pointer(read) -> None:
     assert read.locator("figure svg.marks").count() == read.locator("figure").count() == 7
     scatter = read.locator("figure", has_text="sampled rows")
     scatter.scroll_into_view_if_needed()
-    scatter.locator("svg.marks path[aria-roledescription='symbol'], svg.marks .mark-symbol path").last.hover(force=True)
+    scatter.locator("svg.marks .mark-symbol.role-mark path").last.hover(force=True)
     tip = read.locator("#vg-tooltip-element.visible")
     tip.wait_for()
     assert "relevance" in tip.inner_text() and "novelty" in tip.inner_text()

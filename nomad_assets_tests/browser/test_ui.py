@@ -1,7 +1,5 @@
 """What people do in the Dagster UI, done in a real browser on the real pages."""
 
-import re
-
 import pytest
 
 from nomad_assets.partitions import Cell
@@ -37,51 +35,68 @@ def test_an_assets_page_says_what_it_is_and_shows_its_data(page, address) -> Non
         "tokens with loss; 0 for a row not used", "artifact_id", "peak_memory_mib", "seconds",
     ):  # fmt: skip
         page.get_by_text(text, exact=True).first.wait_for()
-    curve = page.get_by_role("img", name="training curve")
-    curve.scroll_into_view_if_needed()
-    assert curve.evaluate("image => image.naturalWidth") > 400
     shoot(page, "teacher-page")
 
 
+def shown(page, key: str) -> str:
+    """Open a picture from the metadata table; its alternative text."""
+    row = page.locator("tr", has=page.get_by_text(key, exact=True))
+    row.get_by_text("[Show Markdown]").click()
+    picture = page.get_by_role("dialog").get_by_role("img").last
+    picture.wait_for()
+    assert picture.evaluate("image => image.naturalWidth") > 400
+    name = picture.get_attribute("alt")
+    shoot(page, f"plot-{key}")
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    page.get_by_role("dialog").wait_for(state="hidden")
+    return name
+
+
 @pytest.mark.parametrize(
-    ("asset", "alt"),
+    ("asset", "pictures"),
     [
-        ("corpus_profile", "relevance against novelty of each row, and of the seed examples"),
-        ("corpus_profile", "NormSim histogram with the band"),
-        ("corpus_profile", "novelty against corpus size"),
-        ("recipe_report", "relevance and novelty"),
-        ("recipe_report", "trivia over sizes"),
+        ("teacher_model", {"training_curve": "training curve"}),
+        (
+            "corpus_profile",
+            {
+                "relevance_and_novelty": "relevance against novelty of each row, and of the seed examples",
+                "normsim": "NormSim histogram with the band",
+                "novelty_growth": "novelty against corpus size",
+            },
+        ),
+        ("recipe_report", {"relevance_and_novelty": "relevance and novelty", "trivia_over_sizes": "trivia over sizes"}),
     ],
 )
-def test_plots_stand_on_the_pages(page, address, asset: str, alt: str) -> None:
+def test_plots_stand_on_the_pages(page, address, asset: str, pictures: dict[str, str]) -> None:
     opened(page, address, f"/assets/{asset}", "Definition")
-    plot = page.get_by_role("img", name=alt)
-    plot.scroll_into_view_if_needed()
-    assert plot.evaluate("image => image.naturalWidth") > 400
-    page.wait_for_timeout(300)
+    assert {key: shown(page, key) for key in pictures} == pictures
 
 
 def test_rows_are_previewed_as_a_table(page, address) -> None:
     opened(page, address, "/assets/seed_examples", "Definition")
-    page.get_by_text("preview", exact=True).first.wait_for()
-    page.get_by_role("button", name=re.compile("Show table|View table|Show Table", re.I)).first.click()
-    page.get_by_text("response", exact=True).first.wait_for()
+    preview = page.locator("tr", has=page.get_by_text("preview", exact=True)).locator("table").first
+    preview.wait_for()
+    said = preview.inner_text()
+    assert "response" in said and "?" in said and len(said.splitlines()) > 5
 
 
 def test_a_failing_check_shows_its_rows(page, address) -> None:
     opened(page, address, "/assets/curated_corpus?view=checks", "Checks (5)")
     page.get_by_text("few_rows_copy_seeds", exact=True).first.click()
-    page.get_by_text("Latest execution").first.wait_for()
-    page.get_by_text("seed_copy_share", exact=True).first.wait_for()
+    page.get_by_text("the limit is 5.0%").wait_for()
+    rows = page.locator("tr", has=page.get_by_text("failing_rows", exact=True)).locator("table").first
+    assert "prompt" in rows.inner_text() and "16/unmasked/" in rows.inner_text()
     page.wait_for_timeout(500)
     shoot(page, "failing-check")
 
 
 def test_figures_are_plotted_over_partitions(page, address) -> None:
     opened(page, address, "/assets/student_scores", "Definition")
-    page.get_by_text("Plots", exact=True).first.click()
-    page.get_by_text("trivia_exact_match", exact=True).first.wait_for()
-    assert page.locator("canvas").count() > 0
+    page.get_by_role("button", name="Plots").click()
+    title = page.get_by_text("trivia_exact_match", exact=True).first
+    title.scroll_into_view_if_needed()
+    assert page.locator("canvas").count() > 3
+    page.wait_for_timeout(700)
     shoot(page, "metadata-plots")
 
 
@@ -89,58 +104,70 @@ def test_automation_is_there_and_off(page, address) -> None:
     opened(page, address, "/automation", "follow_changes")
     for name in ("checks_daily", "seed_files_changed"):
         page.get_by_text(name, exact=True).first.wait_for()
-    switches = page.get_by_role("switch")
+    switches = page.locator("label[class*=formatSwitch] input")
     assert [switch.is_checked() for switch in switches.all()] == [False] * 3
+    shoot(page, "automation")
 
 
 def test_freshness_is_shown(page, address) -> None:
     opened(page, address, "/assets/recipe_report", "Definition")
-    page.get_by_text(re.compile("Freshness", re.I)).first.wait_for()
+    page.get_by_text("Fails if more than 7 days since last materialization").wait_for()
 
 
-def pick(page, dimension: str, *keys: str) -> None:
-    """Choose partitions of one dimension in the dialog that launches runs."""
-    dialog = page.get_by_role("dialog")
-    place = {"arm": 0, "train_size": 1}[dimension]
-    dialog.get_by_text("Select a partition or create one").nth(0 if place == 0 else -1).click()
-    for key in keys:
-        page.get_by_text(key, exact=True).last.click()
+def pick(page, key: str) -> None:
+    """Choose one partition of the first dimension that has none yet."""
+    page.get_by_role("dialog").get_by_text("Select a partition or create one").first.click()
+    page.get_by_role("menuitem").get_by_text(key, exact=True).first.click()
     page.keyboard.press("Escape")
+    page.get_by_role("menuitem").first.wait_for(state="hidden")
 
 
-def test_a_cell_is_made_with_a_changed_setting(page, address, ui) -> None:
-    store = Store(ui.home / "lake" / "own")
-    before = store.current("teacher_model", Cell(8, "masked")).manifest
+def epochs(store: Store, cell: Cell) -> float:
+    return store.current("teacher_model", cell).manifest.settings["training"]["epochs"]
+
+
+def test_a_cell_is_made_with_a_changed_setting_and_a_backfill_makes_all_again(page, address, ui) -> None:
+    store, cell = Store(ui.home / "lake" / "own"), Cell(8, "masked")
+    assert epochs(store, cell) == 40.0
     opened(page, address, "/assets/teacher_model", "Definition")
     page.get_by_role("button", name="Materialize").first.click()
-    pick(page, "arm", "masked")
-    pick(page, "train_size", "8")
-    dialog = page.get_by_role("dialog")
+    pick(page, "masked")
+    pick(page, "8")
+    dialog = page.get_by_role("dialog").first
     dialog.get_by_text("Config", exact=True).click()
-    editor = dialog.locator(".CodeMirror")
-    editor.click()
+    dialog.get_by_role("button", name="Add config").click()
+    page.locator(".CodeMirror").click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text("ops:\n  teacher_model:\n    config:\n      settings:\n        teacher.epochs: 3\n")
+    page.get_by_role("dialog").last.get_by_text("No errors").wait_for()
+    page.wait_for_timeout(500)
     shoot(page, "launchpad")
-    dialog.get_by_role("button", name=re.compile("Launch")).click()
-    deadline(page, lambda: store.current("teacher_model", Cell(8, "masked")).manifest.version > before.version)
-    made = store.current("teacher_model", Cell(8, "masked")).manifest
-    assert made.settings["training"]["epochs"] == 3.0 and before.settings["training"]["epochs"] == 40.0
+    page.get_by_role("button", name="Save config").click()
+    page.get_by_role("button", name="Launch 1 run").click()
+    deadline(page, lambda: epochs(store, cell) == 3.0)
 
-
-def test_a_backfill_over_all_sizes_is_launched_and_watched_to_its_end(page, address, ui) -> None:
-    store = Store(ui.home / "lake" / "own")
-    opened(page, address, "/assets/seed_subset", "Definition")
+    known = {entry["id"] for entry in backfills(ui)}
+    opened(page, address, "/assets/teacher_model", "Definition")
     page.get_by_role("button", name="Materialize").first.click()
-    dialog = page.get_by_role("dialog")
-    dialog.get_by_role("button", name="All", exact=True).click()
+    dialog = page.get_by_role("dialog").first
+    pick(page, "masked")
+    dialog.get_by_role("button", name="All", exact=True).last.click()
     dialog.get_by_text("2 partitions").first.wait_for()
     shoot(page, "backfill")
-    dialog.get_by_role("button", name="Launch backfill").click()
-    page.goto(address + "/runs?view=backfills")
-    page.get_by_text(re.compile("Completed|Success", re.I)).first.wait_for(timeout=240_000)
+    dialog.get_by_role("button", name="Launch").click()
+    deadline(page, lambda: len(backfills(ui)) > len(known))
+    (new,) = (entry["id"] for entry in backfills(ui) if entry["id"] not in known)
+    page.goto(f"{address}/runs/b/{new}")
+    page.get_by_text("100% completed").first.wait_for(timeout=240_000)
+    page.wait_for_timeout(500)
     shoot(page, "backfill-done")
-    assert all(store.current("seed_subset", Cell(size)) for size in (8, 16))
+    deadline(page, lambda: {"id": new, "status": "COMPLETED_SUCCESS"} in backfills(ui), 60)
+    assert epochs(store, cell) == epochs(store, Cell(16, "masked")) == 40.0
+
+
+def backfills(ui) -> list[dict]:
+    asked = "query { partitionBackfillsOrError { ... on PartitionBackfills { results { id status } } } }"
+    return ui.query(asked)["partitionBackfillsOrError"]["results"]
 
 
 def deadline(page, met, seconds: float = 240) -> None:

@@ -12,6 +12,8 @@
     };
     vegaEmbed(plot, spec, options).then(() => {
       const drawn = plot.querySelector("svg.marks");
+      // One image with one text, not a hundred marks to read out.
+      drawn.querySelectorAll("[role]").forEach((mark) => mark.removeAttribute("role"));
       drawn.setAttribute("role", "img");
       drawn.setAttribute("aria-label", alt);
       drawn.removeAttribute("aria-hidden");

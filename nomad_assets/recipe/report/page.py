@@ -262,7 +262,8 @@ def _inline_svg(picture: Picture, prefix: str) -> str:
     # Ids are unique within a figure only, and several figures share this page.
     rest = re.sub(r'\bid="', f'id="{prefix}', rest)
     rest = rest.replace("url(#", f"url(#{prefix}").replace('href="#', f'href="#{prefix}')
-    rest = rest.replace(INK, "currentColor")
+    # One image with one text, not a hundred marks to read out.
+    rest = re.sub(r' (role|aria-roledescription)="graphics-[^"]*"', "", rest).replace(INK, "currentColor")
     alt = _html(picture.alt)
     frame = box.group(1) if box else "0 0 331 238"
     data = _data(picture.specification.replace(INK, "currentColor"))
