@@ -51,7 +51,7 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self.home = home
+        self.home, self.profile = home, profile
         environment = {
             **os.environ, "DAGSTER_HOME": str(home), "NOMAD_HOME": str(home / "lake"), "NOMAD_PROFILE": str(profile),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT),

@@ -52,7 +52,14 @@ def ui(finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     shutil.copytree(profile.folder, home, dirs_exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_WAIT_POLICY", "passive")
-        server = Server(home, write_profile(home))
+        # With a seed file of its own, which a test changes.
+        shutil.copy(ROOT / "data" / "seed" / "trivia.jsonl", home / "seeds.jsonl")
+        path = write_profile(home)
+        shipped, own = f'path = "{ROOT}/data/seed/trivia.jsonl"', f'path = "{home}/seeds.jsonl"'
+        text = path.read_text(encoding="utf-8")
+        assert text.count(shipped) == 1
+        path.write_text(text.replace(shipped, own), encoding="utf-8")
+        server = Server(home, path)
         try:
             server.wait(90)
             yield server

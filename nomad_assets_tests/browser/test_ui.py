@@ -2,7 +2,9 @@
 
 import pytest
 
-from nomad_assets.partitions import Cell
+from nomad_assets.partitions import Cell, Grid
+from nomad_assets.profile import load_profile
+from nomad_assets.steps import STEPS, is_current
 from nomad_assets.storage import Store
 from nomad_assets_tests.browser.conftest import shoot
 
@@ -168,6 +170,37 @@ def test_a_cell_is_made_with_a_changed_setting_and_a_backfill_makes_all_again(pa
 def backfills(ui) -> list[dict]:
     asked = "query { partitionBackfillsOrError { ... on PartitionBackfills { results { id status } } } }"
     return ui.query(asked)["partitionBackfillsOrError"]["results"]
+
+
+def test_changed_seeds_flow_through_the_grid_once_that_is_switched_on(page, address, ui) -> None:
+    profile = load_profile(str(ui.profile))
+    store, grid = Store(ui.home / "lake" / "own"), Grid(profile)
+    places = [(step, cell) for step in STEPS.values() for cell in grid.members(step.partitions)]
+    opened(page, address, "/automation", "follow_changes")
+    switches = page.locator("label[class*=formatSwitch]")
+    for number in (1, 2):  # not the schedule
+        switches.nth(number).click()
+        deadline(page, lambda number=number: switches.nth(number).locator("input").is_checked(), 30)
+    for name in ("seed_files_changed", "follow_changes"):
+        deadline(page, lambda name=name: looked(ui, name), 120)
+    before = {step.name: store.current(step.name, cell).manifest.version for step, cell in places}
+    seeds = ui.home / "seeds.jsonl"
+    seeds.write_text("".join(seeds.read_text(encoding="utf-8").splitlines(keepends=True)[20:]), encoding="utf-8")
+    deadline(page, lambda: all(is_current(step, cell, profile, grid, store) for step, cell in places), 400)
+    after = {step.name: store.current(step.name, cell).manifest.version for step, cell in places}
+    assert after["student_scores"] > before["student_scores"] and after["recipe_report"] > before["recipe_report"]
+    page.goto(address + "/runs")
+    page.wait_for_timeout(2000)
+    shoot(page, "automation-runs")
+
+
+def looked(ui, sensor: str) -> bool:
+    """Whether a sensor has looked once since it was switched on."""
+    asked = """query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor {
+      sensorState { ticks(limit: 1) { status } } } } }"""
+    place = {"repositoryName": "__repository__", "repositoryLocationName": "nomad_assets", "sensorName": sensor}
+    ticks = ui.query(asked, selector=place)["sensorOrError"]["sensorState"]["ticks"]
+    return bool(ticks) and ticks[0]["status"] in ("SKIPPED", "SUCCESS")
 
 
 def deadline(page, met, seconds: float = 240) -> None:

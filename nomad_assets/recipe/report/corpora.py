@@ -105,7 +105,9 @@ def row_points(data: ReportData) -> pl.DataFrame:
     if ordered.is_empty() or data.seeds.is_empty():
         return ordered
     largest = data.seeds.filter(pl.col("train_size") == pl.col("train_size").max())
-    return pl.concat([ordered, largest.with_columns(arm=pl.lit(plots.SEEDS))], how="diagonal_relaxed").select(columns)
+    return pl.concat(
+        [ordered, largest.with_columns(arm=pl.lit(plots.SEEDS), reason=pl.lit("a seed row"))], how="diagonal_relaxed"
+    ).select(columns)
 
 
 def examples(data: ReportData, recommended: str | None) -> list[Block]:
