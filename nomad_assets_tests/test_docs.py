@@ -125,7 +125,7 @@ def first_seed(home: Path) -> str:
 
 
 def test_own_data_to_a_report_with_the_real_model(tmp_path: Path) -> None:
-    lines = (ROOT / "data" / "seed" / "trivia.jsonl").read_text(encoding="utf-8").splitlines()[:60]
+    lines = (ROOT / "data" / "seed" / "trivia.jsonl").read_text(encoding="utf-8").splitlines()[:30]
     (tmp_path / "my.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     folder, said = tmp_path, []
     for command in of_page("own-data"):
@@ -135,6 +135,24 @@ def test_own_data_to_a_report_with_the_real_model(tmp_path: Path) -> None:
             said.append(execute(command.text, folder))
     assert "the whole grid" in said[1] and "## The answer" in said[-1]
     assert list((folder / "data" / "lake" / "my-project" / "recipe_report").rglob("report.html"))
+    cell = Cell(max(load_profile(str(folder / "nomad.toml")).grid.train_sizes), "unmasked")
+    execute(f"nomad-assets export {cell.label} out", folder)
+    answer = subprocess.run(
+        [sys.executable, "-c", SERVED], cwd=folder, env=environment(VLLM_CPU_KVCACHE_SPACE="1"), capture_output=True,
+        text=True, timeout=300,
+    )  # fmt: skip
+    assert answer.returncode == 0 and "ANSWERED" in answer.stdout, answer.stderr[-4000:]
+
+
+SERVED = """
+if __name__ == "__main__":
+    from vllm import LLM, SamplingParams
+    model = LLM("out/student", dtype="bfloat16", enforce_eager=True, max_model_len=128)
+    asked = [{"role": "user", "content": "What is the capital of France?"}]
+    (answer,) = model.chat([asked], SamplingParams(temperature=0, max_tokens=8))
+    assert answer.outputs[0].text.strip()
+    print("ANSWERED", answer.outputs[0].text)
+"""
 
 
 def test_what_make_does_is_what_the_guide_says() -> None:
