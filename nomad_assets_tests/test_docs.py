@@ -149,7 +149,7 @@ if __name__ == "__main__":
     from vllm import LLM, SamplingParams
     model = LLM("out/student", dtype="bfloat16", enforce_eager=True, max_model_len=128)
     asked = [{"role": "user", "content": "What is the capital of France?"}]
-    (answer,) = model.chat([asked], SamplingParams(temperature=0, max_tokens=8))
+    (answer,) = model.chat([asked], SamplingParams(temperature=0, max_tokens=8), use_tqdm=False)
     assert answer.outputs[0].text.strip()
     print("ANSWERED", answer.outputs[0].text)
 """
