@@ -1,5 +1,6 @@
 """The report's HTML in a real browser: plots that answer a pointer, rows to read, phone, dark, paper, axe."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.system]
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report with rows that try to break out of it."""
+    """A report with rows that try to break out of it, or the one that NOMAD_REPORT names."""
+    if given := os.environ.get("NOMAD_REPORT"):
+        return Path(given).resolve()
     import polars as pl
 
     from nomad_assets.recipe.report.build import build_report
@@ -58,6 +61,7 @@ def test_every_figure_is_drawn_and_answers_a_pointer(read) -> None:
     tip = read.locator("#vg-tooltip-element.visible")
     tip.wait_for()
     assert "relevance" in tip.inner_text() and "novelty" in tip.inner_text()
+    scatter.locator("xpath=ancestor::section").evaluate("section => section.scrollIntoView()")
     shoot(read, "report-scatter")
 
 
