@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from nomad_assets.cli.terminal import ProfileOption, console, errors, short
 
@@ -71,7 +71,8 @@ def doctor(profile: ProfileOption = None) -> None:
     """
     from nomad_assets.doctor import examine
 
-    table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
+    titles = ("", "what", "found", "what to do")
+    table = Table(*(Column(title, overflow="fold") for title in titles), box=None, pad_edge=False)
     with errors(), console.status("looking"):
         lines = list(examine(profile))
     for line in lines:

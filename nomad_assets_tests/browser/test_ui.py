@@ -46,11 +46,11 @@ def shown(page, key: str) -> str:
     row.get_by_text("[Show Markdown]").click()
     picture = page.get_by_role("dialog").get_by_role("img").last
     picture.wait_for()
-    assert picture.evaluate("image => image.naturalWidth") > 400
+    deadline(page, lambda: picture.evaluate("image => image.naturalWidth") > 400, 10)
     name = picture.get_attribute("alt")
     shoot(page, f"plot-{key}")
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
-    page.get_by_role("dialog").wait_for(state="hidden")
+    deadline(page, lambda: page.get_by_role("dialog").count() == 0, 10)
     return name
 
 
