@@ -44,7 +44,7 @@ def shown(page, key: str) -> str:
     """Open a picture from the metadata table; its alternative text."""
     row = page.locator("tr", has=page.get_by_text(key, exact=True))
     row.get_by_text("[Show Markdown]").click()
-    picture = page.get_by_role("dialog").get_by_role("img").last
+    picture = page.get_by_role("dialog").locator("img[alt]").last
     picture.wait_for()
     deadline(page, lambda: picture.evaluate("image => image.naturalWidth") > 400, 10)
     name = picture.get_attribute("alt")
