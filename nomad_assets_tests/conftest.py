@@ -25,6 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # Last: while the browser is open an event loop runs in this thread, and nothing else may start one.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     if not config.getoption("--heavy"):
         for item in items:
             if item.get_closest_marker("heavy"):

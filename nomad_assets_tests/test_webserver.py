@@ -114,7 +114,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_ui_is_served_on_this_machine_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The open-source webserver has no login."""
-    said = subprocess.run(["make", "--dry-run", "ui"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    asked = ["make", "--no-print-directory", "--dry-run", "ui"]
+    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1].split()[-2:] == [".venv/bin/nomad-assets", "ui"]
     shutil.copy(ROOT / "workspace.yaml", home)
     started: list[list[str]] = []

@@ -173,7 +173,7 @@ def backfills(ui) -> list[dict]:
 
 
 def test_changed_seeds_flow_through_the_grid_once_that_is_switched_on(page, address, ui, request) -> None:
-    """Until one cell is scored anew; with --heavy until the whole grid is, and reported."""
+    """Until one teacher is trained anew; with --heavy until the whole grid is, and reported."""
     profile = load_profile(str(ui.profile))
     store, grid = Store(ui.home / "lake" / "own"), Grid(profile)
     places = [(step, cell) for step in STEPS.values() for cell in grid.members(step.partitions)]
@@ -187,7 +187,7 @@ def test_changed_seeds_flow_through_the_grid_once_that_is_switched_on(page, addr
     before = {(step.name, cell): store.current(step.name, cell).manifest.version for step, cell in places}
     seeds = ui.home / "seeds.jsonl"
     seeds.write_text("".join(seeds.read_text(encoding="utf-8").splitlines(keepends=True)[20:]), encoding="utf-8")
-    awaited = [place for place in places if place[0].name == "student_scores"]
+    awaited = [place for place in places if place[0].name == "teacher_model"]
 
     def new() -> list[bool]:
         return [store.current(step.name, cell).manifest.version > before[step.name, cell] for step, cell in awaited]
