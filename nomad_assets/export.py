@@ -51,6 +51,8 @@ def export(
     for name in [*kinds, *(["student.gguf"] if gguf else [])]:
         if (out / name).exists() and not replace:
             raise NomadError(f"{out / name} exists already; give another folder, or --replace to write it anew")
+        if name in KINDS and (out / name).exists() and not _is_ours(out / name):
+            raise NomadError(f"{out / name} is not what an export wrote, and is not replaced; give another folder")
     converter = _converter() if gguf else None
     facts = {kind: Facts(profile, grid, place, _artifacts(profile, grid, store, place, kind)) for kind in kinds}
     with store.reading({a.path: a for f in facts.values() for a in f.artifacts.values()}.values()):
@@ -152,12 +154,25 @@ def _whole(path: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-        if path.exists():
-            path.rename(old)
-        partial.rename(path)
+        try:
+            if path.exists():
+                path.rename(old)
+            partial.rename(path)
+        except BaseException:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
-        for leftover in (partial, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is an export and no more: one with a card of ours, and no repository, whose history would go."""
+    card = folder / "README.md"
+    if folder.is_symlink() or not card.is_file() or (folder / ".git").exists():
+        return False
+    return "nomad-assets" in card.read_text(encoding="utf-8", errors="replace")
 
 
 def _converter() -> Path:

@@ -87,6 +87,40 @@ def test_what_is_there_is_not_touched(exported, project):
     assert sorted((path, path.stat().st_mtime_ns) for path in exported.rglob("*")) == before
 
 
+def test_only_an_export_is_replaced(finished, tmp_path, monkeypatch):
+    profile, store, _, _ = finished
+    monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine.jsonl").write_text("{}")
+    with pytest.raises(NomadError, match="not what an export wrote"):
+        export(profile, CELL, tmp_path, replace=True)
+    assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["mine.jsonl"]
+    export(profile, CELL, tmp_path / "out")
+    export(profile, CELL, tmp_path / "out", replace=True)
+    (tmp_path / "out" / "student" / ".git").mkdir()
+    with pytest.raises(NomadError, match="not what an export wrote"):
+        export(profile, CELL, tmp_path / "out", replace=True)
+
+
+def test_what_was_there_comes_back_when_it_cannot_be_replaced(tmp_path, monkeypatch):
+    from nomad_assets.export import _whole
+
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "README.md").write_text("old")
+    rename = Path.rename
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name.startswith(".dataset") and not path.name.endswith(".old"):
+            raise OSError("no")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="no"), _whole(tmp_path / "dataset"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+    assert (tmp_path / "dataset" / "README.md").read_text() == "old"
+
+
 def test_half_an_export_never_appears(finished, tmp_path, monkeypatch):
     profile, store, _, _ = finished
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
