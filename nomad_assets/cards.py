@@ -21,7 +21,7 @@ RULES = {
     "near_repeat": "the prompt nearly repeats an earlier row (Jaccard similarity of word 3-grams)",
     "seed_copy": "the prompt repeats a seed row",
     "near_seed_copy": "the prompt nearly repeats a seed row",
-    "contaminated": "it holds a benchmark question: equal, or more than half of its 8-grams",
+    "contaminated": "it holds a benchmark question: equal, or more than half of its own words in shared 8-grams",
     "outside_band": "its relevance (NormSim) lies outside the kept band",
     "over_target": "the corpus was full",
 }

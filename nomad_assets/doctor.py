@@ -33,7 +33,8 @@ class Line:
 def examine(profile_name: str | None) -> Iterator[Line]:
     """Look at Python, packages, the profile, machine and storage, in that order."""
     python = ".".join(map(str, sys.version_info[:3]))
-    yield Line("ok" if sys.version_info >= (3, 11) else "missing", "Python", python, "install Python 3.11 or newer")
+    new = sys.version_info >= (3, 11)
+    yield Line("ok" if new else "missing", "Python", python, "" if new else "install Python 3.11 or newer")
     yield from _packages()
     try:
         profile = load_profile(profile_name)

@@ -4,6 +4,9 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args, get_origin
 
@@ -11,14 +14,17 @@ from pydantic_core import PydanticUndefined
 
 from nomad_assets.errors import NomadError
 from nomad_assets.names import NAME
-from nomad_assets.profile import PROJECT_FILE, Benchmark, Profile, Section
+from nomad_assets.profile import PROJECT_FILE, Benchmark, Profile, Section, Training
+from nomad_assets.recipe.benchmarks import final_number, question_table
 from nomad_assets.recipe.overlap import folded
 from nomad_assets.recipe.seeds import build_pool
 from nomad_assets.recipe.sources import Row, Rows, read_source
 
-HELD_OUT, MOST_HELD_OUT = 0.2, 100
-FIRST_SIZE = 64
+HELD_OUT, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.2, 3, 100
+FIRST_SIZE, SMALLEST_SIZE = 64, 4
 FEWEST = 10
+LEFT_OUT = "left_out.jsonl"
+LONGEST = Training.model_fields["max_length"].default
 IGNORED = "data/lake/\ndata/dagster/\ndata/out/\n.nux/\n.telemetry/\n.logs_queue/\nhistory/\nschedules/\nstorage/\n"
 EXPLAINED = {
     "seeds": "Your good examples: what the teacher learns to write.",
@@ -36,39 +42,63 @@ EXPLAINED = {
 }
 
 
-def start(folder: Path, seeds: str | None) -> list[Path]:
-    """Write a project folder, with the rows of `seeds` (any source a profile takes) where it is given; its files.
+@dataclass(frozen=True)
+class Division:
+    """Rows as `init` divides them: seeds, held-out questions, and what is neither (`source`, `row`, `reason`, `evidence`)."""
 
-    A fifth of the rows, at most 100, are held out as questions to score students by. Raises NomadError when the folder
-    holds anything, when the rows cannot be read, or when they are too few to hold any out.
+    seeds: list[Row]
+    questions: list[Row]
+    left_out: list[dict]
+
+    @property
+    def rule(self) -> str:
+        """How answers are scored: by the number behind `####` where every question has one."""
+        numbers = [final_number(row.response) for row in self.questions]
+        return "gsm8k" if numbers and None not in numbers else "triviaqa"
+
+    def words(self) -> str:
+        """How many rows went where."""
+        total = len(self.seeds) + len(self.questions) + len(self.left_out)
+        text = f"{total:,} rows read: {len(self.seeds):,} seeds, {len(self.questions):,} held out as questions"
+        reasons = Counter(entry["reason"].replace("_", " ") for entry in self.left_out)
+        return text + "".join(f", {count:,} left out ({reason})" for reason, count in reasons.most_common())
+
+
+def start(folder: Path, seeds: str | None) -> tuple[list[Path], Division]:
+    """Write a project folder, with the rows of `seeds` (any source a profile takes) where it is given.
+
+    A fifth of the rows, at most 100, are held out as questions to score students by. The files, and where the rows
+    went. Raises NomadError when the folder holds anything, when the rows cannot be read, or when they are too few.
     """
     folder = folder.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NomadError(f"{folder}: is not empty; give the name of a new folder")
     if not NAME.fullmatch(folder.name):
         raise NomadError(f"{folder.name!r}: use letters, digits, '.', '_' and '-' for the folder's name")
-    rows = read_source(os.path.realpath(seeds) if not seeds.startswith("hf://") else seeds) if seeds else None
-    train, held_out = _divide(rows) if rows else ([], [])
+    source = seeds if seeds is None or seeds.startswith("hf://") else os.path.realpath(seeds)
+    rows = Division([], [], []) if source is None else divide(read_source(source))
     existed = folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         (folder / "data").mkdir()
-        (folder / PROJECT_FILE).write_text(_profile_text(folder.name, train, held_out), encoding="utf-8")
+        (folder / PROJECT_FILE).write_text(_profile_text(folder.name, rows), encoding="utf-8")
         for name in ("dagster.yaml", "workspace.yaml"):
             shutil.copy(Path(__file__).parent / "project_files" / name, folder / name)
         (folder / ".gitignore").write_text(IGNORED, encoding="utf-8")
-        if rows:
-            _write_rows(train, folder / "data" / "seeds.jsonl")
-            _write_rows(held_out, folder / "data" / "questions.jsonl")
+        if rows.seeds:
+            _write_lines(map(_record, rows.seeds), folder / "data" / "seeds.jsonl")
+            _write_lines(map(_record, rows.questions), folder / "data" / "questions.jsonl")
         else:
             (folder / "data" / "README.md").write_text(DATA_README, encoding="utf-8")
+        if rows.left_out:
+            _write_lines(rows.left_out, folder / "data" / LEFT_OUT)
     except BaseException:
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if not existed:
             folder.rmdir()
         raise
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.rglob("*") if path.is_file()), rows
 
 
 DATA_README = """# Put two files here
@@ -79,10 +109,11 @@ DATA_README = """# Put two files here
 """
 
 
-def _divide(rows: Rows) -> tuple[list[Row], list[Row]]:
-    """(seeds, held out): a fifth by a hash of the prompt, so that equal prompts stay together and a new row moves none.
+def divide(rows: Rows) -> Division:
+    """Hold out a fifth of the different prompts, the first by a hash: one more row moves at most one other.
 
-    Repeats, and seeds that the pool would leave out since they hold a held-out question, go.
+    A prompt is held out once; its repeats, and the seeds that hold a held-out question, are left out as the pool would
+    leave them out. Raises NomadError when too few rows are left for a teacher.
     """
 
     def place(row: Row) -> bytes:
@@ -92,42 +123,65 @@ def _divide(rows: Rows) -> tuple[list[Row], list[Row]]:
     if len(places) < FEWEST:
         raise NomadError(
             f"only {len(places)} rows with different prompts; give at least {FEWEST}, a few hundred are better"
+            + _and_the_rest(rows.left_out)
         )
-    chosen = set(places[: min(MOST_HELD_OUT, int(len(places) * HELD_OUT))])
-    held_out = [row for row in rows.rows if place(row) in chosen]
-    questions = [(str(number), row.prompt, [row.response, *row.answers]) for number, row in enumerate(held_out)]
-    rest = Rows([row for row in rows.rows if place(row) not in chosen])
-    usable = set(build_pool([rest], questions, 0)[0]["source_row"])
-    return [row for row in rest.rows if row.number in usable], held_out
+    chosen = set(places[: min(MOST_HELD_OUT, max(FEWEST_HELD_OUT, int(len(places) * HELD_OUT)))])
+    questions: dict[bytes, Row] = {}
+    repeats, rest = [], []
+    for row in rows.rows:
+        if place(row) not in chosen:
+            rest.append(row)
+        elif (first := questions.setdefault(place(row), row)) is not row:
+            evidence = f"same prompt as row {first.number}"
+            repeats.append(
+                {"source": row.source, "row": row.number, "reason": "repeat_of_a_question", "evidence": evidence}
+            )
+    division = Division([], list(questions.values()), [])
+    known = question_table("held_out", division.rule, Rows(division.questions)).select("id", "question", "answers")
+    pool, left_out = build_pool([Rows(rest, rows.left_out)], list(known.iter_rows()), 0)
+    usable = set(pool["source_row"])
+    division.seeds.extend(row for row in rest if row.number in usable)
+    division.left_out.extend(sorted([*left_out.to_dicts(), *repeats], key=lambda entry: entry["row"]))
+    if len(division.seeds) < SMALLEST_SIZE:
+        raise NomadError(f"too few seeds are left; give rows that differ more ({division.words()})")
+    return division
 
 
-def _write_rows(rows: list[Row], path: Path) -> None:
+def _and_the_rest(left_out: list[dict]) -> str:
+    reasons = Counter(entry["reason"].replace("_", " ") for entry in left_out)
+    return "".join(f"; {count:,} more were left out ({reason})" for reason, count in reasons.most_common())
+
+
+def _record(row: Row) -> dict:
+    """The row as a source takes it again, with its own id."""
+    given = {} if row.given_id is None else {"id": row.given_id}
+    if row.answers:
+        return {**given, "question": row.prompt, "answers": list(row.answers)}
+    return {**given, "prompt": row.prompt, "response": row.response}
+
+
+def _write_lines(records: Iterable[dict], path: Path) -> None:
     with open(path, "w", encoding="utf-8") as file:
-        for row in rows:
-            answer = {"question": row.prompt, "answers": list(row.answers)} if row.answers else None
-            record = answer or {"prompt": row.prompt, "response": row.response}
+        for record in records:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def _profile_text(name: str, train: list[Row], held_out: list[Row]) -> str:
+def _profile_text(name: str, rows: Division) -> str:
     # Small on purpose: a first report in minutes, also without a GPU. Sizes are added with one line later.
-    count = min(len(train) or FIRST_SIZE, FIRST_SIZE)
-    sizes = sorted({max(4, count // 4), count})
-    numbers = bool(held_out) and all("#### " in row.response for row in held_out)
-    longest = max((len(row.response) for row in (*train, *held_out)), default=0)
-    answer = min(512, max(16, -(-longest // 2 // 16) * 16)) if longest else 256  # a token has some four characters
-    prompt = min(512, max(32, -(-max((len(row.prompt) for row in train), default=0) // 2 // 16) * 16)) if train else 256
+    count = min(len(rows.seeds) or FIRST_SIZE, FIRST_SIZE)
+    prompt = _cap([row.prompt for row in rows.seeds])
+    answer = _cap([row.response for row in (*rows.seeds, *rows.questions)])
     chosen = {
         "name": name,
         "seeds": {"sources": [{"path": "data/seeds.jsonl"}]},
         "benchmarks": {
             "held_out": {
-                "source": {"path": "data/questions.jsonl"}, "rule": "gsm8k" if numbers else "triviaqa",
+                "source": {"path": "data/questions.jsonl"}, "rule": rows.rule,
                 "max_new_tokens": answer,
             }
         },
         "base_model": {"source": "smollm2-135m", "chat_template": "chatml"},
-        "grid": {"train_sizes": sizes},
+        "grid": {"train_sizes": sorted({max(SMALLEST_SIZE, count // 4), count})},
         "teacher": {"learning_rate": 2e-4, "min_steps": 12},
         "synthesis": {
             "target": 2 * count, "max_attempts": 3 * count,
@@ -137,6 +191,16 @@ def _profile_text(name: str, train: list[Row], held_out: list[Row]) -> str:
         "student": {"learning_rate": 2e-4, "min_steps": 12},
     }  # fmt: skip
     return commented_profile(chosen)
+
+
+def _cap(texts: list[str]) -> int:
+    """More tokens than the longest text has, without its tokenizer, which takes seconds to load: a token holds at least
+    one byte, and of words in Latin letters two in the mean. `inspect` counts the real ones."""
+    if not texts:
+        return 256
+    letters = [sum(c.isascii() and c.isalpha() for c in text) for text in texts]
+    most = max(len(text.encode()) - n // 2 for text, n in zip(texts, letters, strict=True))
+    return min(LONGEST, max(16, -(-most // 16) * 16))
 
 
 def commented_profile(chosen: dict) -> str:

@@ -209,7 +209,7 @@ SCORES = ("student_scores", "control_scores", "base_scores")
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
-        Step("seed_examples", "none", (), _seed_examples, "inputs", ("polars", "pandera"), code_version="2", reads_seeds=lambda _: True),
+        Step("seed_examples", "none", (), _seed_examples, "inputs", ("polars", "pandera"), code_version="3", reads_seeds=lambda _: True),
         Step("benchmark_questions", "none", (), _questions, "inputs", ("polars", "pandera")),
         Step(
             "base_model", "none", (), _base_model, "inputs", ("huggingface", "pytorch"),
@@ -223,7 +223,7 @@ STEPS: dict[str, Step] = {
         Step("synthetic_corpus", "cell", ("teacher_model",), _corpus, "corpora", ("pytorch", "polars"), True, code_version="2"),
         Step(
             "curated_corpus", "cell", ("synthetic_corpus", "seed_subset", "seed_examples", "benchmark_questions"), _curation,
-            "corpora", ("polars", "pandera"), code_version="4", reads={"seed_examples": _prompts_of_the_pool},
+            "corpora", ("polars", "pandera"), code_version="5", reads={"seed_examples": _prompts_of_the_pool},
         ),
         Step("corpus_profile", "cell", ("curated_corpus",), _seed_only, "corpora", ("polars",), code_version="2"),
         Step(

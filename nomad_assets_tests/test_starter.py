@@ -21,7 +21,7 @@ def lines(path: Path) -> list[dict]:
 
 
 def test_a_folder_with_rows_is_ready_to_run(tmp_path: Path) -> None:
-    made = start(tmp_path / "mine", str(SHIPPED))
+    made, division = start(tmp_path / "mine", str(SHIPPED))
     names = {path.relative_to(tmp_path / "mine").as_posix() for path in made}
     assert names == {
         ".gitignore",
@@ -30,6 +30,7 @@ def test_a_folder_with_rows_is_ready_to_run(tmp_path: Path) -> None:
         "nomad.toml",
         "data/seeds.jsonl",
         "data/questions.jsonl",
+        "data/left_out.jsonl",
     }
     profile = load_profile(str(tmp_path / "mine" / "nomad.toml"))
     assert (
@@ -38,22 +39,24 @@ def test_a_folder_with_rows_is_ready_to_run(tmp_path: Path) -> None:
         and profile.benchmarks["held_out"].rule == "triviaqa"
     )
     held_out, kept = (lines(tmp_path / "mine" / "data" / f"{name}.jsonl") for name in ("questions", "seeds"))
+    left_out = lines(tmp_path / "mine" / "data" / "left_out.jsonl")
     rows = read_source(str(SHIPPED)).rows
-    assert len({row["question"] for row in held_out}) == 100 and 0.95 * len(rows) < len(held_out) + len(kept) < len(
-        rows
-    )
+    assert len({row["question"] for row in held_out}) == len(held_out) == 100
+    assert len(held_out) + len(kept) + len(left_out) == len(rows) and len(kept) > 0.75 * len(rows)
+    assert (len(division.seeds), len(division.left_out)) == (len(kept), len(left_out))
     assert {row["question"] for row in (*held_out, *kept)} <= {row.prompt for row in rows}
     assert not {row["question"] for row in held_out} & {row["question"] for row in kept}
+    assert {row["id"] for row in (*held_out, *kept)} <= {row.given_id for row in rows}
 
 
 def test_rows_with_numbers_are_scored_by_them(tmp_path: Path) -> None:
     start(tmp_path / "sums", str(ROOT / "data" / "seed" / "word_problems.jsonl"))
     profile = load_profile(str(tmp_path / "sums" / "nomad.toml"))
     assert profile.benchmarks["held_out"].rule == "gsm8k"
-    assert {"prompt", "response"} == set(lines(tmp_path / "sums" / "data" / "seeds.jsonl")[0])
+    assert {"id", "prompt", "response"} == set(lines(tmp_path / "sums" / "data" / "seeds.jsonl")[0])
 
 
-def test_a_new_row_moves_no_other_between_seeds_and_questions(tmp_path: Path) -> None:
+def test_a_new_row_moves_at_most_one_other_between_seeds_and_questions(tmp_path: Path) -> None:
     rows = [{"prompt": f"Question {i}?", "response": str(i)} for i in range(60)]
     for name, part in (("a", rows), ("b", [*rows, {"prompt": "One more?", "response": "yes"}])):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
@@ -162,3 +165,111 @@ def test_an_empty_folder_that_is_there_is_taken(tmp_path: Path, monkeypatch: pyt
 def test_dagsters_files_are_the_projects_own() -> None:
     for name in ("dagster.yaml", "workspace.yaml"):
         assert (ROOT / "nomad_assets" / "project_files" / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def write(path: Path, rows: list[dict]) -> str:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def pool_of(folder: Path) -> tuple[int, list[str]]:
+    """What a run would make of a project: the pool's size, and why it leaves rows out."""
+    from nomad_assets.recipe.benchmarks import question_table
+    from nomad_assets.recipe.seeds import build_pool
+
+    profile = load_profile(str(folder / "nomad.toml"))
+    read = {name: read_source(str(folder / "data" / f"{name}.jsonl")) for name in ("seeds", "questions")}
+    table = question_table("held_out", profile.benchmarks["held_out"].rule, read["questions"])
+    questions = list(table.select("id", "question", "answers").iter_rows())
+    pool, left_out = build_pool([read["seeds"]], questions, profile.seed)
+    return pool.height, left_out["reason"].to_list()
+
+
+NOUNS = ("soup", "room", "film", "song", "walk", "train", "phone", "story", "garden", "shop")
+
+
+def review(number: int) -> str:
+    noun, other = NOUNS[number % 10], NOUNS[number // 10 % 10]
+    return f"The {noun} in town {number} was {'fine' if number % 3 else 'poor'}, and the {other} took {number} minutes."
+
+
+@pytest.mark.parametrize("count, free", [(10, 0), (300, 0), (300, 30), (60, 30)])
+def test_rows_that_share_an_instruction_are_seeds_like_any_other(tmp_path: Path, count: int, free: int) -> None:
+    task = "Classify the sentiment of the following review as positive or negative: "
+    rows = [{"prompt": ("" if n < free else task) + review(n), "response": "positive"} for n in range(count)]
+    _, division = start(tmp_path / "mine", write(tmp_path / "my.jsonl", rows))
+    assert len(division.seeds) + len(division.questions) == count and division.left_out == []
+    assert pool_of(tmp_path / "mine") == (len(division.seeds), [])
+
+
+@pytest.mark.parametrize("script", ["Chinese", "Hindi", "digits", "English"])
+def test_caps_hold_the_longest_row_in_any_script(tmp_path: Path, smollm2_model: Path, script: str) -> None:
+    from nomad_assets.recipe.models import load_tokenizer
+
+    texts = {
+        "Chinese": "今天天气很好，我们去公园散步吧。" * 6, "Hindi": "हिन्दी में एक लंबा वाक्य। " * 4, "digits": "12345 67890 " * 20,
+        "English": "A plain English answer, as people write them. " * 6,
+    }  # fmt: skip
+    text, tokenizer = texts[script], load_tokenizer(smollm2_model)
+    rows = [{"prompt": f"{number}. {text}", "response": f"{text} {number}"} for number in range(12)]
+    start(tmp_path / "mine", write(tmp_path / "my.jsonl", rows))
+    profile = load_profile(str(tmp_path / "mine" / "nomad.toml"))
+    settings, benchmark = profile.synthesis, profile.benchmarks["held_out"]
+    for cap in (settings.prompt.max_new_tokens, settings.response.max_new_tokens, benchmark.max_new_tokens):
+        assert len(tokenizer.encode(rows[-1]["prompt"])) < cap < 4 * len(tokenizer.encode(text))
+
+
+def test_chats_with_a_system_turn_are_counted_and_listed(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "{}"}, {"role": "assistant", "content": "Yes."}]
+    rows = []
+    for number in range(60):
+        chat = [{**turns[0], "content": f"Is {number} a number?"}, turns[1]]
+        rows.append({"messages": chat if number < 20 else [{"role": "system", "content": "Be brief."}, *chat]})
+    source = write(tmp_path / "my.jsonl", rows)
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "mine"), "--seeds", source])
+    assert "60 rows read: 16 seeds, 4 held out as questions, 40 left out (not single turn)" in done.stderr
+    assert [entry["row"] for entry in lines(tmp_path / "mine" / "data" / "left_out.jsonl")] == list(range(21, 61))
+    with pytest.raises(NomadError, match=r"only 9 rows .*; 40 more were left out \(not single turn\)"):
+        start(tmp_path / "other", write(tmp_path / "my.jsonl", [*rows[:9], *rows[20:]]))
+
+
+def test_a_markdown_heading_is_no_final_number(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"Describe {noun}.", "response": f"#### {noun.title()}\nIt is fine."} for noun in (*NOUNS, "tea")
+    ]
+    start(tmp_path / "mine", write(tmp_path / "my.jsonl", rows))
+    assert load_profile(str(tmp_path / "mine" / "nomad.toml")).benchmarks["held_out"].rule == "triviaqa"
+    assert pool_of(tmp_path / "mine") == (8, [])
+
+
+def test_a_prompt_is_held_out_once(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Question {number // 3}?", "response": str(number)} for number in range(60)]
+    _, division = start(tmp_path / "mine", write(tmp_path / "my.jsonl", rows))
+    assert len(division.questions) == 4 and len(division.seeds) == 48
+    assert {entry["reason"] for entry in division.left_out} == {"repeat_of_a_question"} and len(division.left_out) == 8
+
+
+def test_sizes_fit_few_seeds_and_fewer_are_refused(tmp_path: Path) -> None:
+    shared = "Tom has {} bags with three apples in each of them, and he gives one whole bag to his sister Ann."
+    rows = [{"prompt": f"Question {n}?", "response": str(n)} for n in range(4)]
+    rows += [{"prompt": shared.format(n), "response": str(n)} for n in range(7)]
+    refused = made = 0
+    for salt in range(12):
+        more = [{**row, "prompt": f"{row['prompt']} {salt}"} for row in rows]
+        try:
+            _, division = start(tmp_path / f"mine{salt}", write(tmp_path / "my.jsonl", more))
+        except NomadError as error:
+            assert "too few seeds are left" in str(error) and "benchmark question" in str(error)
+            assert not (tmp_path / f"mine{salt}").exists()
+            refused += 1
+            continue
+        made += 1
+        sizes = load_profile(str(tmp_path / f"mine{salt}" / "nomad.toml")).grid.train_sizes
+        assert sizes[-1] == min(64, len(division.seeds)) == pool_of(tmp_path / f"mine{salt}")[0] and sizes[0] >= 4
+    assert refused and made
+
+
+def test_the_next_step_can_be_pasted(tmp_path: Path) -> None:
+    (tmp_path / "a [b] c").mkdir()
+    done = CliRunner().invoke(app, ["init", str(tmp_path / "a [b] c" / "mine")])
+    assert f"next: cd '{tmp_path}/a [b] c/mine'; " in done.stderr

@@ -1,6 +1,7 @@
 """Starting with one's own data: a project folder, what a seed file holds, what this machine can do."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -28,11 +29,13 @@ def init(
     from nomad_assets.starter import start
 
     with errors():
-        made = start(folder, seeds)
+        made, rows = start(folder, seeds)
     for path in made:
         print(short(path))
+    if seeds:
+        console.print(escape(rows.words()), highlight=False, soft_wrap=True)
     steps = [
-        "cd " + str(folder),
+        f"cd {escape(shlex.quote(str(folder)))}",
         *([] if seeds else ["put your rows into data/"]),
         "nomad-assets inspect data/seeds.jsonl",
     ]

@@ -54,12 +54,12 @@ def question_table(name: str, rule: str, rows: Rows) -> "pl.DataFrame":
     records = []
     for row in rows.rows:
         if rule == "gsm8k":
-            match = _OFFICIAL_GSM8K.search(row.response)
-            if match is None or not _DIGIT.search(match.group(1)):
+            number = final_number(row.response)
+            if number is None:
                 raise NomadError(
                     f"{row.source} row {row.number}: rule gsm8k needs an answer that ends in `#### N`; found {row.response[-60:]!r}"
                 )
-            answers = [match.group(1).replace(",", "")]
+            answers = [number]
         else:
             answers = list(row.answers or (row.response,))
         # Content ids, so that a question keeps its id when others are added.
@@ -74,6 +74,12 @@ def question_table(name: str, rule: str, rows: Rows) -> "pl.DataFrame":
         )
     schema = {"id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str}
     return pl.DataFrame(records, schema=schema).unique("id", maintain_order=True)
+
+
+def final_number(response: str) -> str | None:
+    """The number behind `####` by GSM8K's rule, without thousands separators; None where a response has none."""
+    match = _OFFICIAL_GSM8K.search(response)
+    return match.group(1).replace(",", "") if match and _DIGIT.search(match.group(1)) else None
 
 
 def score(rule: str, response: str, answers: list[str]) -> dict[str, float]:

@@ -2,9 +2,11 @@
 
 The contamination rule. A prompt is contaminated by a benchmark question when, after normalisation,
   1. both are equal, or
-  2. more than half of the question's tokens lie in 8-grams that the prompt contains too, or
+  2. more than half of the question's own tokens lie in 8-grams that the prompt contains too, or
   3. the question has fewer than 13 tokens and the row holds it word for word together with one of its accepted answers.
-An accepted answer alone never counts: "Paris" stands in many innocent rows.
+An accepted answer alone never counts: "Paris" stands in many innocent rows. Nor does an 8-gram that stands in three or more
+of the questions, such as an instruction that they all begin with: the tokens in it are nobody's own, and the rest has to
+be covered, wholly where it is shorter than 8 tokens. (Brown et al. 2020, appendix C, leave common n-grams out likewise.)
 
 Worked example for 2: of a 12-token question, the prompt shares the 8-grams that start at tokens 0 and 1; they cover 9
 of 12 tokens, 75%, so it is contaminated.
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 
 NGRAM = 8
 COVERAGE = 0.5
+COMMON = 3
 SHORT_QUESTION = 13
 SHINGLE = 3
 # Vowel signs and accents that stand alone are marks to Unicode, not letters: without them Hindi words fall to pieces.
@@ -44,7 +47,7 @@ def folded(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Overlap:
-    """The question that a row contains, and how much of it (share of the question's tokens, 1.0 when equal)."""
+    """The question that a row contains, and how much of it (share of the question's own tokens, 1.0 when equal)."""
 
     question_id: str
     question: str
@@ -63,12 +66,16 @@ class ContaminationIndex:
         self.grams: dict[tuple[str, ...], list[tuple[int, int]]] = defaultdict(list)
         self.short: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number, (_, text, words, _) in enumerate(self.questions):
-            self.equal.setdefault(folded(text), number)
-            for start in range(len(words) - NGRAM + 1):
-                self.grams[tuple(words[start : start + NGRAM])].append((number, start))
+            if self.equal.setdefault(folded(text), number) == number:  # a question that is asked twice is one
+                for start in range(len(words) - NGRAM + 1):
+                    self.grams[tuple(words[start : start + NGRAM])].append((number, start))
             if words and len(words) < SHORT_QUESTION:
                 self.short[tuple(words[:2])].append(number)
         self.openers = {key[0] for key in self.short}
+        self.shared: dict[int, set[int]] = defaultdict(set)
+        for gram in [gram for gram, places in self.grams.items() if len({number for number, _ in places}) >= COMMON]:
+            for number, start in self.grams.pop(gram):
+                self.shared[number].update(range(start, start + NGRAM))
 
     def find(self, prompt: str, response: str = "") -> Overlap | None:
         """The first rule that a row breaks, or None."""
@@ -81,8 +88,10 @@ class ContaminationIndex:
             for number, place in self.grams.get(gram, ()):
                 covered[number].update(range(place, place + NGRAM))
         for number, places in sorted(covered.items()):
-            share = len(places) / len(self.questions[number][2])
-            if share > COVERAGE:
+            shared = self.shared.get(number, set())
+            own = len(self.questions[number][2]) - len(shared)
+            share = len(places - shared) / own if own else 0.0
+            if share > COVERAGE and (share == 1 or own >= NGRAM):
                 return self._overlap(number, share)
         return self._short(words, response)
 

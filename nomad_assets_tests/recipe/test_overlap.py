@@ -97,6 +97,49 @@ def test_a_question_inside_a_longer_prompt():
     assert find(words(0, 20), f"Answer briefly. {words(0, 20)} Think first.") == 1.0
 
 
+# An instruction that three questions share is nobody's own.
+
+TASK = "Classify the sentiment of the following review as positive or negative:"
+REVIEWS = [
+    "I loved the long walk through the old town and the tiny rooms.",
+    "The soup was cold, the waiter was rude, and nobody said sorry.",
+    "Great film!",
+]
+
+
+def shared(prompt: str, response: str = "positive") -> Overlap | None:
+    questions = [(str(n), f"{TASK} {review}", ["positive"]) for n, review in enumerate(REVIEWS)]
+    return ContaminationIndex(questions).find(prompt, response)
+
+
+def test_a_shared_instruction_is_no_evidence():
+    assert shared(f"{TASK} We stayed for a week and would come again at once.") is None
+    assert shared(f"{TASK} Great food, and I loved the long walk home.") is None
+    one = ContaminationIndex([("0", f"{TASK} {REVIEWS[2]}", ["positive"])])
+    assert one.find(f"{TASK} We stayed for a week.") is not None, "a single question is compared as a whole"
+
+
+def test_behind_a_shared_instruction_the_rest_decides():
+    for number, review in enumerate(REVIEWS):
+        assert shared(f"{TASK} {review}") == Overlap(str(number), f"{TASK} {review}", 1.0)
+    assert shared("I loved the long walk through the old town, and the rooms.").share == 11 / 13
+    assert shared(f"Now, {TASK} {REVIEWS[2]} And say why.").share == 1.0
+    assert shared(f"{TASK} Great soup, bad film!") is None, "of two own words both must be there"
+
+
+def test_questions_made_of_shared_parts_alone_are_compared_as_a_whole():
+    parts = [words(0, 8), words(10, 18), words(20, 28)]
+    questions = [f"{a} {b}" for a in parts for b in parts if a != b]
+    index = ContaminationIndex([(str(n), question, []) for n, question in enumerate(questions)])
+    assert index.find(f"x {questions[0]} y") is None
+    assert index.find(questions[3].upper()).question_id == "3"
+
+
+def test_a_question_that_is_asked_three_times_is_one():
+    index = ContaminationIndex([(str(n), words(0, 16), []) for n in range(3)])
+    assert index.find(f"x {words(0, 12)} y").share == 12 / 16
+
+
 # Rule 3: short questions, word for word, with an accepted answer.
 
 
