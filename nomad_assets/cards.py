@@ -1,6 +1,7 @@
 """The cards of what is exported: how it was made, from what, with which settings, and what is known of it."""
 
 import json
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -27,6 +28,16 @@ RULES = {
 }
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 NAMES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
+# What the hub knows by name; anything else it takes as `other` with a name (its page "Licenses").
+LICENCES = frozenset(
+    """afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0 bigscience-openrail-m bsd
+    bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0
+    cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
+    cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m
+    deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 gemma gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1
+    lgpl-3.0 lgpl-lr llama2 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail openrail++ osl-3.0 pddl
+    postgresql unlicense wtfpl zlib""".split()
+)
 PROJECT = "nomad-assets (NOMAD, [arXiv 2410.20362](https://arxiv.org/abs/2410.20362))"
 
 
@@ -181,9 +192,16 @@ def _contamination(facts: Facts, count: int) -> str:
 
 
 def _licence(found: list[str], complete: bool) -> dict:
-    if complete and len(found) == 1:
-        return {"license": found[0].lower()}
-    return {"license": "other", "license_name": "see-below"} if found else {"license": "unknown"}
+    """A card's licence in the hub's names: SPDX's "GPL-3.0-only" is its "gpl-3.0", "ODbL-1.0" its "odbl"."""
+    if not found:
+        return {"license": "unknown"}
+    if not complete or len(found) > 1:
+        return {"license": "other", "license_name": "see-below"}
+    name = re.sub(r"-only$|-or-later$|\+$", "", found[0].lower())
+    for known in (name, re.sub(r"-[\d.]+$", "", name)):
+        if known in LICENCES:
+            return {"license": known}
+    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", found[0].lower()).strip("-") or "see-below"}
 
 
 def _licence_words(facts: Facts, found: list[str]) -> str:

@@ -42,27 +42,28 @@ def export(
 ) -> list[Path]:
     """Write a cell's corpus, its student, or both under `out`; the paths that were made.
 
-    Each appears when it is whole, and what is there already is not touched unless `replace` is given. Raises NomadError
-    when something of the same name is there, and when an artifact is missing, out of date with the profile, or was made
-    with a withdrawn seed row: a card would say of it what is not so.
+    All appear together when all are whole, and what is there already is not touched unless `replace` is given. Raises
+    NomadError when something of the same name is there, and when an artifact is missing, out of date with the profile,
+    or was made with a withdrawn seed row: a card would say of it what is not so.
     """
     grid, store = Grid(profile), Store.of(profile)
     place = grid.parse(cell)
-    for name in [*kinds, *(["student.gguf"] if gguf else [])]:
+    names = [*kinds, *(["student.gguf"] if gguf else [])]
+    for name in names:
         if (out / name).exists() and not replace:
             raise NomadError(f"{out / name} exists already; give another folder, or --replace to write it anew")
         if name in KINDS and (out / name).exists() and not _is_ours(out / name):
             raise NomadError(f"{out / name} is not what an export wrote, and is not replaced; give another folder")
     converter = _converter() if gguf else None
     facts = {kind: Facts(profile, grid, place, _artifacts(profile, grid, store, place, kind)) for kind in kinds}
-    with store.reading({a.path: a for f in facts.values() for a in f.artifacts.values()}.values()):
+    read = {artifact.path: artifact for found in facts.values() for artifact in found.artifacts.values()}
+    with store.reading(read.values()), _together(out, names) as folder:
         for kind in kinds:
-            with _whole(out / kind) as folder:
-                (_write_dataset if kind == "dataset" else _write_student)(facts[kind], folder)
-    made = [out / kind for kind in kinds]
-    if gguf:
-        made.append(_to_gguf(converter, out / "student", out / "student.gguf"))
-    return made
+            (folder / kind).mkdir()
+            (_write_dataset if kind == "dataset" else _write_student)(facts[kind], folder / kind)
+        if converter:
+            _to_gguf(converter, folder / "student", folder / "student.gguf")
+    return [out / name for name in names]
 
 
 def repository(address: str) -> dict[str, str | None]:
@@ -79,6 +80,7 @@ def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
     The token is the hub library's own (`HF_TOKEN`, or `hf auth login`); `HF_ENDPOINT` names another hub. The addresses
     that were written. Raises NomadError on what the hub refused.
     """
+    from httpx2 import HTTPError  # of the client that the hub's library speaks through
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
@@ -100,7 +102,7 @@ def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
             remedy = {401: "; set HF_TOKEN to a token that may write", 403: "; the token may not write there"}
             reason = str(error).strip().splitlines()[-1]
             raise NomadError(f"{address}: the hub refused the {kind}: {reason}{remedy.get(status, '')}") from error
-        except (OSError, ValueError, HfHubHTTPError.__bases__[0]) as error:  # the last: of the library's HTTP client
+        except (OSError, ValueError, HTTPError) as error:
             raise NomadError(f"{address}: could not be pushed to {api.endpoint}: {error}") from error
         done.append(str(found.commit_url).partition("/commit/")[0])
     return done
@@ -148,23 +150,33 @@ def _write_student(facts: Facts, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A folder that appears at `path` when the block has ended well, in place of what was there."""
-    partial, old = (path.with_name(f".{path.name}.{os.getpid()}{end}") for end in ("", ".old"))
-    partial.mkdir(parents=True)
+def _together(out: Path, names: list[str]) -> Iterator[Path]:
+    """A folder to write `names` in. When the block has ended well they lie in `out`, in place of what was there; when
+    anything fails, `out` is as it was."""
+    existed, new, old = out.exists(), out / f".new.{os.getpid()}", out / f".old.{os.getpid()}"
+    new.mkdir(parents=True)
     try:
-        yield partial
+        yield new
+        old.mkdir()
         try:
-            if path.exists():
-                path.rename(old)
-            partial.rename(path)
+            for name in names:
+                if (out / name).exists():
+                    (out / name).rename(old / name)
+                (new / name).rename(out / name)
         except BaseException:
-            if old.exists() and not path.exists():
-                old.rename(path)
+            for name in names:
+                if (out / name).exists() and not (new / name).exists():
+                    (out / name).rename(new / name)
+                if (old / name).exists():
+                    (old / name).rename(out / name)
+            with contextlib.suppress(OSError):  # what could not be put back stays where it is
+                old.rmdir()
             raise
         shutil.rmtree(old, ignore_errors=True)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
+        if not existed and not any(out.iterdir()):
+            out.rmdir()
 
 
 def _is_ours(folder: Path) -> bool:
@@ -188,15 +200,10 @@ def _converter() -> Path:
     return Path(found)
 
 
-def _to_gguf(converter: Path, student: Path, out: Path) -> Path:
-    partial = out.with_name(f".{os.getpid()}.{out.name}")
-    command = [sys.executable, str(converter), str(student), "--outfile", str(partial)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode or not partial.is_file():
-            last = (done.stderr.strip() or done.stdout.strip() or "it wrote nothing").splitlines()[-1]
-            raise NomadError(f"--gguf: {converter} failed: {last}")
-        partial.rename(out)
-    finally:
-        partial.unlink(missing_ok=True)
-    return out
+def _to_gguf(converter: Path, student: Path, out: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(converter), str(student), "--outfile", str(out)], capture_output=True, text=True
+    )
+    if done.returncode or not out.is_file():
+        last = (done.stderr.strip() or done.stdout.strip() or "it wrote nothing").splitlines()[-1]
+        raise NomadError(f"--gguf: {converter} failed: {last}")

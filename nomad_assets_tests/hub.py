@@ -13,6 +13,10 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import yaml
+
+from nomad_assets.cards import LICENCES
+
 TOKEN = "hf_" + "x" * 34
 KINDS = {"datasets": "dataset", "models": "model"}
 
@@ -41,7 +45,7 @@ class Hub:
         if path == "/api/repos/create":
             return self._create(json.loads(body))
         if path == "/api/validate-yaml":
-            return 200, {"errors": [], "warnings": []}
+            return 200, {"errors": _faults(json.loads(body)["content"]), "warnings": []}
         if found := re.fullmatch(r"(?:/(datasets))?/(.+)\.git/info/lfs/objects/batch", path):
             return 200, self._batch(json.loads(body))
         if found := re.fullmatch(r"/api/(datasets|models)/([^/]+/[^/]+)/(preupload|commit|revision)/(.+)", path):
@@ -91,6 +95,14 @@ class Hub:
         return 200, {
             "success": True, "commitOid": "1" * 40, "commitUrl": f"{self.address}/{prefix}{key[1]}/commit/{'1' * 40}",
         }  # fmt: skip
+
+
+def _faults(card: str) -> list[dict]:
+    """What the hub refuses in the head of a card: a licence that is not on its list."""
+    head = yaml.safe_load(card.split("---\n")[1])
+    if head.get("license") not in {*LICENCES, "other", "unknown"}:
+        return [{"message": f'"license" must be one of [...]; found {head.get("license")!r}'}]
+    return []
 
 
 def _is_large(file: dict) -> bool:

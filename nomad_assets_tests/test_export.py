@@ -103,22 +103,25 @@ def test_only_an_export_is_replaced(finished, tmp_path, monkeypatch):
 
 
 def test_what_was_there_comes_back_when_it_cannot_be_replaced(tmp_path, monkeypatch):
-    from nomad_assets.export import _whole
+    from nomad_assets.export import _together
 
-    (tmp_path / "dataset").mkdir()
-    (tmp_path / "dataset" / "README.md").write_text("old")
+    for name in ("dataset", "student"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "README.md").write_text(f"old {name}")
     rename = Path.rename
 
     def refuse(path: Path, target: Path) -> Path:
-        if path.name.startswith(".dataset") and not path.name.endswith(".old"):
+        if path.parent.name.startswith(".new") and path.name == "student":
             raise OSError("no")
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(OSError, match="no"), _whole(tmp_path / "dataset"):
-        pass
-    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
-    assert (tmp_path / "dataset" / "README.md").read_text() == "old"
+    with pytest.raises(OSError, match="no"), _together(tmp_path, ["dataset", "student"]) as folder:
+        for name in ("dataset", "student"):
+            (folder / name).mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "student"]
+    for name in ("dataset", "student"):
+        assert (tmp_path / name / "README.md").read_text() == f"old {name}"
 
 
 def test_half_an_export_never_appears(finished, tmp_path, monkeypatch):
@@ -131,10 +134,10 @@ def test_half_an_export_never_appears(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("nomad_assets.export.model_card", full)
     with pytest.raises(OSError, match="disk full"):
         export(profile, CELL, tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["dataset"]
+    assert not (tmp_path / "out").exists()
     monkeypatch.undo()
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
-    export(profile, CELL, tmp_path / "out", replace=True)
+    export(profile, CELL, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset", "student"]
     assert "nomad" in (tmp_path / "out" / "dataset" / "README.md").read_text(encoding="utf-8")
 
@@ -166,7 +169,7 @@ def test_gguf_needs_its_converter_and_uses_it(project, tmp_path, monkeypatch):
     script.write_text("raise SystemExit('unknown architecture')")
     (tmp_path / "out" / "student.gguf").unlink()
     again = CliRunner().invoke(app, [*command[:2], str(tmp_path / "other"), *command[3:]])
-    assert sorted(path.name for path in (tmp_path / "other").iterdir()) == ["student"]
+    assert not (tmp_path / "other").exists(), "neither a student without the file that was asked for"
     assert again.exit_code == 2 and "unknown architecture" in again.stderr
 
 
@@ -238,3 +241,31 @@ def test_settings_in_the_card_are_the_manifests(exported, finished):
     block = json.loads(text.split("```json\n")[1].split("```")[0])
     manifest = finished[1].current("curated_corpus", Cell(16, "unmasked")).manifest
     assert block["curated_corpus"] == manifest.settings
+
+
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (["CC-BY-4.0"], ("cc-by-4.0", None)),
+        (["GPL-3.0-only"], ("gpl-3.0", None)),
+        (["LGPL-2.1-or-later"], ("lgpl-2.1", None)),
+        (["ODbL-1.0"], ("odbl", None)),
+        (["CC-BY-4.1"], ("other", "cc-by-4.1")),
+        (["LicenseRef-Our own (2026)"], ("other", "licenseref-our-own-2026")),
+        (["mit", "apache-2.0"], ("other", "see-below")),
+        (["…"], ("other", "see-below")),
+        ([], ("unknown", None)),
+    ],
+)
+def test_a_licence_is_named_as_the_hub_names_it(names: list[str], expected: tuple) -> None:
+    from nomad_assets.cards import _licence
+
+    found = _licence(names, complete=True)
+    assert (found["license"], found.get("license_name")) == expected
+
+
+def test_the_hub_refuses_an_unknown_licence_in_a_card(exported):
+    from nomad_assets_tests.hub import _faults
+
+    text = (exported / "dataset" / "README.md").read_text(encoding="utf-8")
+    assert _faults(text) == [] and len(_faults(text.replace("license: other", "license: gpl-3.0-only"))) == 1

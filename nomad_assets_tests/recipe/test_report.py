@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import json
 import re
 from dataclasses import replace
@@ -292,6 +293,18 @@ def test_names_and_reasons_cannot_break_a_table():
     assert "<b>" not in report.html
     lines = [line for line in report.markdown.split("## Why rows were dropped")[1].splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines[:3]} == {5}
+
+
+def test_a_cell_is_neither_emphasis_nor_a_link():
+    from markdown_it import MarkdownIt
+
+    from nomad_assets.recipe.report.page import _cell
+
+    text = "_x_ ~~y~~ exact_match *z* [a](b) <http://a.b> https://a.b www.c.d e@f.g"
+    escaped = _cell(text)
+    assert "exact_match" in escaped and not re.search(r"(?<!\\)(://|~)|www\.|\w@", escaped)
+    page = MarkdownIt("commonmark").enable("strikethrough").render(escaped)
+    assert html.unescape(page) == f"<p>{text}</p>\n"
 
 
 def without_scripts(page: str) -> tuple[str, list[tuple[str, str]]]:

@@ -167,7 +167,8 @@ def _html(text: str) -> str:
 def _cell(text: str) -> str:
     """One line of Markdown that shows the text as it is, in a table or out of it."""
     line = " ".join(printable(text).split())
-    line = re.sub(r"([\\`*\[\]|])", r"\\\1", line)
+    # `_` within a word (exact_match) is no markup; addresses become links by themselves.
+    line = re.sub(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|(?<=\w)@)", r"\\\1", line)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
