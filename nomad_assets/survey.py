@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from nomad_assets.recipe.inspection import SHOWN, Inspection, inspect
 from nomad_assets.recipe.sources import read_source
 from nomad_assets.storage import Store
 
+MANY_REPEATS = 0.1
+
 
 @dataclass(frozen=True)
 class Survey:
@@ -28,12 +31,15 @@ class Survey:
     estimates: list[Estimate]
     tasks: list[str]
     """Benchmarks that bring their own questions."""
+    remarks: list[str]
+    """Where the rows do not fit the profile, and what to change."""
 
     def record(self) -> dict:
         """As JSON. Times are seconds, sizes bytes."""
         return {
             "source": self.source, "base_model": self.base_model, **self.found.record(),
             "speed": asdict(self.speed) if self.speed else None, "estimates": [asdict(line) for line in self.estimates],
+            "remarks": self.remarks,
         }  # fmt: skip
 
     def words(self) -> Iterator[str | Table]:
@@ -47,8 +53,6 @@ class Survey:
         for name, part in (("prompt", found.prompt), ("response", found.response)):
             lengths.add_row(name, str(part.median), str(part.p95), str(part.longest))
         yield lengths
-        if found.too_long:
-            yield f"longer than teacher.max_length = {found.max_length}: {found.too_long:,} rows, which are never trained on"
         yield "languages: " + ", ".join(f"{name} {share:.0%}" for name, share in list(found.languages.items())[:6])
         yield f"near repeats among the prompts: {len(found.near_repeats):,}"
         for row, twin, similarity in found.near_repeats[:SHOWN]:
@@ -56,6 +60,7 @@ class Survey:
         yield f"rows that hold a benchmark question: {len(found.contaminated):,}"
         for row, question in found.contaminated[:SHOWN]:
             yield f"  {row}: {printable(question[:100])}"
+        yield from (f"note: {remark}" for remark in self.remarks)
         if self.speed:
             yield from self._forecast(self.speed)
 
@@ -71,8 +76,8 @@ class Survey:
         table.add_row("together", "", _time(seconds), _size(size))
         yield table
         if speed.peak_bytes:
-            yield f"memory while training: {_size(speed.peak_bytes)}"
-        yield "an estimate from seconds of measuring: within a factor of two, unless teachers write much longer rows"
+            yield f"resident memory while training: {_size(speed.peak_bytes)}"
+        yield "an estimate from seconds of measuring, on the machine as it was; teachers may write much longer rows"
         if self.tasks:
             yield f"not counted: scoring by {', '.join(self.tasks)}, whose questions are fetched only then"
 
@@ -87,31 +92,50 @@ def survey(profile: Profile, source: str, estimate: bool) -> Survey:
 
     quiet()
     rows = read_source(source if source.startswith("hf://") else os.path.realpath(source))
-    questions, count = [], 0
+    questions, counts = [], {}
     for name, benchmark in profile.benchmarks.items():
         if benchmark.source is not None:
             read = read_source(profile.resolve(benchmark.source.path), benchmark.source.where, benchmark.source.limit)
             table = question_table(name, benchmark.rule, read)
             questions += list(table.select("id", "question", "answers").iter_rows())
-            count += table.height
-    with _base_model(profile) as base:
+            counts[name] = table.height
+    with _base_model(profile) as (base, seconds):
         turns = Turns(load_tokenizer(base), str(base))
         found = inspect(rows, questions, turns, profile.teacher.max_length, profile.curation.near_repeat)
         speed, lines = None, []
         if estimate:
             examples = {row.id: (row.id, row.prompt, row.response) for row in rows.rows}
-            speed = measure(profile, base, list(examples.values()))
+            speed = measure(profile, base, seconds, list(examples.values()))
             scaffolding = len(turns.header) + len(turns.middle) + 2
-            lines = forecast(
-                profile, speed, scaffolding + found.prompt.mean, found.response.mean, questions=count
-            )  # fmt: skip
+            prompt, response = found.mean_tokens
+            lines = forecast(profile, speed, scaffolding + prompt, response, counts)
     tasks = [benchmark.task for benchmark in profile.benchmarks.values() if benchmark.task]
-    return Survey(source, profile.base_model.source, found, speed, lines, tasks)
+    return Survey(source, profile.base_model.source, found, speed, lines, tasks, list(_remarks(profile, found)))
+
+
+def _remarks(profile: Profile, found: Inspection) -> Iterator[str]:
+    if found.too_long:
+        yield f"rows longer than teacher.max_length = {found.max_length} tokens, never trained on: {found.too_long:,}"
+    largest = profile.grid.train_sizes[-1]
+    if found.usable < largest:
+        yield f"grid.train_sizes goes up to {largest:,}, and this file has {found.usable:,} usable rows"
+    settings = profile.synthesis
+    for key, limit, lengths in (
+        ("synthesis.prompt.max_new_tokens", settings.prompt.max_new_tokens, found.prompt),
+        ("synthesis.response.max_new_tokens", settings.response.max_new_tokens, found.response),
+    ):
+        if lengths.longest >= limit:  # the token that ends a turn counts too
+            yield f"{key} = {limit} ends what a teacher writes before the longest row's {lengths.longest:,} tokens"
+    if len(found.near_repeats) > MANY_REPEATS * found.rows:
+        yield (
+            f"{len(found.near_repeats):,} prompts are near repeats by curation.near_repeat = {profile.curation.near_repeat:g}: "
+            "of rows like these a corpus keeps few; raise it where their common words are an instruction"
+        )
 
 
 @contextlib.contextmanager
-def _base_model(profile: Profile) -> Iterator[Path]:
-    """The folder of the profile's base model: the store's, or one that is built for the moment."""
+def _base_model(profile: Profile) -> Iterator[tuple[Path, float]]:
+    """The folder of the profile's base model, the store's or one built for the moment, and the seconds it took."""
     from nomad_assets.assets.inputs import build_base
     from nomad_assets.steps import STEPS, is_current
 
@@ -119,11 +143,12 @@ def _base_model(profile: Profile) -> Iterator[Path]:
     if is_current(STEPS["base_model"], Cell(), profile, Grid(profile), store):
         stored = store.require("base_model", Cell())
         with store.reading([stored]):
-            yield stored / "model"
+            yield stored / "model", stored.manifest.seconds
         return
     with tempfile.TemporaryDirectory() as folder:
+        begun = time.monotonic()
         build_base(profile, Path(folder) / "model", {}, profile.seed)
-        yield Path(folder) / "model"
+        yield Path(folder) / "model", time.monotonic() - begun
 
 
 def _time(seconds: float) -> str:

@@ -134,6 +134,7 @@ def test_own_data_to_a_report_with_the_real_model(tmp_path: Path) -> None:
         else:
             said.append(execute(command.text, folder))
     assert "the whole grid" in said[1] and "## The answer" in said[-1]
+    assert 1 / 3 < forecast_seconds(said[1]) / taken_seconds(folder / "data" / "lake" / "my-project") < 3, said[1]
     assert list((folder / "data" / "lake" / "my-project" / "recipe_report").rglob("report.html"))
     cell = Cell(max(load_profile(str(folder / "nomad.toml")).grid.train_sizes), "unmasked")
     execute(f"nomad-assets export {cell.label} out", folder)
@@ -142,6 +143,21 @@ def test_own_data_to_a_report_with_the_real_model(tmp_path: Path) -> None:
         text=True, timeout=300,
     )  # fmt: skip
     assert answer.returncode == 0 and "ANSWERED" in answer.stdout, answer.stderr[-4000:]
+
+
+def forecast_seconds(said: str) -> float:
+    """All lines of the table that `inspect` prints."""
+    units = {"s": 1, "min": 60, "h": 3600}
+    lines = re.findall(r"^[a-z_]+ +\d+ +([\d.]+) (s|min|h) ", said.split("the whole grid")[1], flags=re.M)
+    assert len(lines) == 7
+    return sum(float(number) * units[unit] for number, unit in lines)
+
+
+def taken_seconds(lake: Path) -> float:
+    """What the manifests say. A forecast is made in seconds, on machines that others use too: a factor of three is allowed."""
+    manifests = [json.loads(path.read_text(encoding="utf-8")) for path in lake.rglob("manifest.json")]
+    assert len(manifests) > 30
+    return sum(manifest["seconds"] for manifest in manifests)
 
 
 SERVED = """
@@ -175,6 +191,16 @@ def test_every_command_is_in_a_block_that_is_executed_and_every_page_is_tested()
         for kind, block in re.findall(r"^```(.*)\n(.*?)^```$", path.read_text(encoding="utf-8"), flags=re.M | re.S):
             if not kind.startswith("sh"):
                 assert not re.search(r"^(nomad-assets|make|dagster) ", block, flags=re.M), f"{path.name}: {block}"
+
+
+def test_every_command_in_the_readme_is_one_that_the_guide_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {command.kind for command in commands("README", text)} == {"once"}
+    ran = {command.text for page in [*PAGES, "own-data"] for command in of_page(page)}
+    named = re.findall(r"`(nomad-assets [a-z][^`]*)`", text)
+    assert len(named) > 12
+    for command in named:
+        assert any(line == command or line.startswith(f"{command} --port") for line in ran), command
 
 
 def test_no_link_leads_nowhere() -> None:

@@ -79,18 +79,53 @@ def test_the_estimate_is_measured_and_adds_up(seeds: Path, tmp_path: Path) -> No
 
 def test_a_forecast_by_hand(tmp_path: Path) -> None:
     profile = load_profile(str(write_profile(tmp_path)))
-    speed = Speed(trained_per_second=100, decoded_per_second=50, start_seconds=2, model_bytes=1000, peak_bytes=None)
-    lines = {line.asset: line for line in forecast(profile, speed, 25, 5, questions=24)}
-    # sizes 8 and 16, two arms, 40 epochs of rows of 30 tokens
-    assert lines["teacher_model"].seconds == pytest.approx(2 * (2 + 40 * 8 * 30 / 100 + 2 + 40 * 16 * 30 / 100))
-    assert lines["scores"].seconds == pytest.approx(7 * 24 * 5 / 50)
+    speed = Speed(
+        trained_per_second=100, step_seconds=0.5, token_seconds=0.01, decoded_per_second=50, open_seconds=1, start_seconds=2,
+        base_seconds=3, model_bytes=1000, peak_bytes=None,
+    )  # fmt: skip
+    lines = {line.asset: line for line in forecast(profile, speed, 25, 5, {"trivia": 12, "word_problems": 12})}
+    assert lines["base_model"].seconds == 3
+    # sizes 8 and 16, two arms, 40 epochs of rows of 30 tokens, one and two steps an epoch
+    assert profile.teacher.batch_size == 8
+    small, large = (2 + 40 * steps * 0.5 + 40 * rows * 30 * 0.01 for rows, steps in ((8, 1), (16, 2)))
+    assert lines["teacher_model"].seconds == pytest.approx(2 * (small + large))
+    limit = sum(12 * benchmark.max_new_tokens for benchmark in profile.benchmarks.values())
+    read = 24 * 30 * 0.01 / 3
+    assert lines["scores"].seconds == pytest.approx(6 * (1 + read + 24 * 5 / 50) + 1 + read + limit / 50)
     assert lines["student_model"].bytes == 4 * 1000
+
+
+def test_what_does_not_fit_the_profile_is_said(tmp_path: Path) -> None:
+    rows = [
+        {
+            "prompt": f"When you look at an old map of the whole world, what is the capital of country number {n}?",
+            "response": "It is not known. " * 20,
+        }
+        for n in range(6)
+    ]
+    rows[0]["response"] = "Nobody knows. " * 400
+    path = tmp_path / "long.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    found = asked(path, tmp_path, "--no-estimate")
+    assert found["mean_tokens"][1] < found["response"]["longest"] / 4, "the row that is left out counts for no mean"
+    for words in (
+        "rows longer than teacher.max_length = 256 tokens, never trained on: 1", "grid.train_sizes goes up to 16, and this file has 6 usable rows",
+        "synthesis.response.max_new_tokens = ", "5 prompts are near repeats by curation.near_repeat",
+    ):  # fmt: skip
+        assert any(words in remark for remark in found["remarks"]), (words, found["remarks"])
 
 
 def test_inspect_in_words(seeds: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["inspect", str(seeds), "-p", str(write_profile(tmp_path))])
     assert done.exit_code == 0, done.stderr
-    for words in ("5 rows", "usable as seeds: 4", "1 repeat", "languages:", "the whole grid", "within a factor of two"):
+    for words in (
+        "5 rows",
+        "usable as seeds: 4",
+        "1 repeat",
+        "languages:",
+        "the whole grid",
+        "note: grid.train_sizes goes up to 16",
+    ):
         assert words in done.stdout, words
 
 

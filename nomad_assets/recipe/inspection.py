@@ -42,6 +42,8 @@ class Inspection:
     too_long: int
     """Rows longer than `max_length`."""
     max_length: int
+    mean_tokens: tuple[float, float]
+    """Of prompt and response, over the rows that fit; (0, 0) when none does."""
     near_repeats: list[tuple[str, str, float]]
     """Pairs (row, earlier row, Jaccard similarity) of like prompts; they stay in the pool."""
     languages: dict[str, float]
@@ -79,9 +81,11 @@ def inspect(
     responses = [len(ids) for ids in turns.encode_many([row.response for row in rows.rows])]
     scaffolding = len(turns.header) + len(turns.middle) + 2
     whole = [a + b + scaffolding for a, b in zip(prompts, responses, strict=True)]
+    fitting = [place for place, length in enumerate(whole) if length <= max_length]
     return Inspection(
         formats=dict(rows.formats), rows=len(rows.rows), left_out=dict(sorted(reasons.items())), prompt=_lengths(prompts),
-        response=_lengths(responses), too_long=sum(length > max_length for length in whole), max_length=max_length,
+        response=_lengths(responses), too_long=len(whole) - len(fitting), max_length=max_length,
+        mean_tokens=tuple(sum(part[place] for place in fitting) / max(1, len(fitting)) for part in (prompts, responses)),
         near_repeats=_near_repeats(rows, near_repeat), languages=languages([row.prompt for row in rows.rows]),
         contaminated=contaminated, usable=usable,
     )  # fmt: skip

@@ -136,8 +136,13 @@ def resolve_precision(precision: str) -> str:
 
 def passes(settings: Training, rows: int) -> int:
     """Number of epochs: the setting, raised to reach `min_steps` optimizer steps."""
-    steps_per_epoch = math.ceil(rows / (settings.batch_size * settings.gradient_accumulation * settings.processes))
+    steps_per_epoch = math.ceil(rows / rows_per_step(settings))
     return max(math.ceil(settings.epochs), math.ceil(settings.min_steps / steps_per_epoch))
+
+
+def rows_per_step(settings: Training) -> int:
+    """Rows of a full optimizer step."""
+    return settings.batch_size * settings.gradient_accumulation * settings.processes
 
 
 def rate_factor(step: int, steps: int, settings: Training) -> float:
