@@ -125,7 +125,7 @@ def first_seed(home: Path) -> str:
 
 
 def test_own_data_to_a_report_with_the_real_model(tmp_path: Path) -> None:
-    lines = (ROOT / "data" / "seed" / "trivia.jsonl").read_text(encoding="utf-8").splitlines()[:30]
+    lines = (ROOT / "data" / "seed" / "trivia.jsonl").read_text(encoding="utf-8").splitlines()[:20]
     (tmp_path / "my.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     folder, said = tmp_path, []
     for command in of_page("own-data"):

@@ -20,8 +20,9 @@ from nomad_assets.assets.kept import Kept
 from nomad_assets.assets.machine import host, versions
 from nomad_assets.columns import column_metadata
 from nomad_assets.errors import NomadError
+from nomad_assets.integrations.openlineage import Attempt, emitter
+from nomad_assets.integrations.tracking import tracker
 from nomad_assets.lineage.sync import sync_if_free
-from nomad_assets.openlineage import Attempt, emitter
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile, changed
 from nomad_assets.recipe.memory import peak_memory, reset_peak_memory
@@ -40,7 +41,6 @@ from nomad_assets.steps import (
     withdrawn_rows,
 )
 from nomad_assets.storage import SCRATCH, Artifact, Store
-from nomad_assets.tracking import tracker
 
 OBSERVE_EVERY_SECONDS = 15.0
 

@@ -24,8 +24,9 @@ def export(
 
     Example: nomad-assets export 64/unmasked out --push hf://my-name/my-corpus
     """
-    from nomad_assets.export import KINDS, export, repository
-    from nomad_assets.export import push as upload
+    from nomad_assets.errors import NomadError
+    from nomad_assets.integrations.export import KINDS, export, repository
+    from nomad_assets.integrations.export import push as upload
     from nomad_assets.profile import load_profile
 
     with errors():
@@ -38,5 +39,9 @@ def export(
         for path in made:
             print(short(path))
         if push:
-            for address in upload([path for path in made if path.is_dir()], push, private=not public):
+            try:
+                addresses = upload([path for path in made if path.is_dir()], push, private=not public)
+            except NomadError as error:
+                raise NomadError(f"{error} (what was written stays; repeat with --replace)") from error
+            for address in addresses:
                 console.print(f"pushed to {address}", highlight=False, soft_wrap=True)

@@ -26,7 +26,7 @@ def init(
 
     Example: nomad-assets init my-project --seeds my.jsonl
     """
-    from nomad_assets.starter import start
+    from nomad_assets.first_steps.starter import start
 
     with errors():
         made, rows = start(folder, seeds)
@@ -54,8 +54,8 @@ def inspect(
 
     Example: nomad-assets inspect data/seeds.jsonl --no-estimate
     """
+    from nomad_assets.first_steps.survey import survey
     from nomad_assets.profile import load_profile
-    from nomad_assets.survey import survey
 
     with errors(), console.status("reading and measuring"):
         found = survey(load_profile(profile), seeds, estimate)
@@ -72,7 +72,7 @@ def doctor(profile: ProfileOption = None) -> None:
 
     Example: nomad-assets doctor
     """
-    from nomad_assets.doctor import examine
+    from nomad_assets.first_steps.doctor import examine
 
     titles = ("", "what", "found", "what to do")
     table = Table(*(Column(title, overflow="fold") for title in titles), box=None, pad_edge=False)

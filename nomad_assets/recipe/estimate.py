@@ -19,8 +19,8 @@ DECODED_ROWS, DECODED_TOKENS = 32, 24
 READ = 1000  # rows that are looked at for some that fit
 
 
-# Measured on two CPU cores; with models of 135M parameters both are lost beside the other lines.
-CURATED_SECONDS, CURATED_ROW_SECONDS = 0.3, 0.005
+# Fixed costs, measured on two CPU cores: of a curated corpus, of each of its rows, and of lm-evaluation-harness a model.
+CURATED_SECONDS, CURATED_ROW_SECONDS, HARNESS_SECONDS = 0.3, 0.005, 0.8
 FORWARD_SHARE = 1 / 3  # of the time of a trained token, whose backward pass costs twice its forward pass
 
 
@@ -136,7 +136,7 @@ def forecast(
 
     def scoring(tokens: float) -> float:
         read = sum(questions.values()) * (prompt_tokens + response_tokens) * speed.token_seconds * FORWARD_SHARE
-        return speed.open_seconds + read + tokens / speed.decoded_per_second
+        return speed.open_seconds + HARNESS_SECONDS + read + tokens / speed.decoded_per_second
 
     keep, own = profile.curation.keep, profile.student.include_seeds
     each = profile.synthesis.responses_per_prompt

@@ -22,13 +22,14 @@ from pathlib import Path
 import attr
 import pytest
 
-from nomad_assets import openlineage
 from nomad_assets.columns import table_schema
 from nomad_assets.errors import NomadError
-from nomad_assets.openlineage import Attempt, Emitter, emitter
+from nomad_assets.integrations import openlineage
+from nomad_assets.integrations.openlineage import Attempt, Emitter, emitter
 from nomad_assets.partitions import Cell
 from nomad_assets.profile import Profile, load_profile
 from nomad_assets.storage import Artifact, Manifest
+from nomad_assets_tests.test_graph import ROOT
 
 RUN = "5f3f5b4e-7d4c-4b58-9d6c-6a0a5f0f4c11"
 PARENTS = {
@@ -62,7 +63,7 @@ def artifact(attempt: Attempt = ATTEMPT) -> Artifact:
 
 def settled(tmp_path: Path, setting: str | None) -> Profile:
     """A shipped profile with another `openlineage` setting, read from a file in `tmp_path`."""
-    text = (Path(openlineage.__file__).parent / "profiles/smoke.toml").read_text(encoding="utf-8")
+    text = (ROOT / "nomad_assets" / "profiles" / "smoke.toml").read_text(encoding="utf-8")
     line = "" if setting is None else f"openlineage = {json.dumps(setting)}\n"
     path = tmp_path / "own.toml"
     path.write_text(line + text, encoding="utf-8")
@@ -121,8 +122,8 @@ def rebuilt(kind: object, value: object, facets: dict[str, type]) -> object:
 
 def test_no_setting_no_events_and_no_import_of_the_client(tmp_path: Path) -> None:
     assert emitter(settled(tmp_path, None)) is None
-    code = "import sys, nomad_assets.openlineage; sys.exit('openlineage' in sys.modules or 'requests' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(openlineage.__file__).parents[1]).returncode == 0
+    code = "import sys, nomad_assets.integrations.openlineage; sys.exit('openlineage' in sys.modules or 'requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_start_and_complete_in_a_file_beside_the_profile(tmp_path: Path) -> None:

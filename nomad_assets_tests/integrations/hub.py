@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import yaml
 
-from nomad_assets.cards import LICENCES
+from nomad_assets.integrations.cards import LICENCES
 
 TOKEN = "hf_" + "x" * 34
 KINDS = {"datasets": "dataset", "models": "model"}

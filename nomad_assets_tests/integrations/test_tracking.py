@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from nomad_assets.errors import NomadError
+from nomad_assets.integrations.tracking import tracker
 from nomad_assets.partitions import Cell
 from nomad_assets.profile import load_profile
 from nomad_assets.storage import Store
-from nomad_assets.tracking import tracker
 from nomad_assets_tests.test_graph import run, write_profile
 
 
@@ -124,7 +124,7 @@ def test_nothing_is_sent_without_the_setting(finished) -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nomad_assets.tracking.DEADLINE", 2.0)
+    monkeypatch.setattr("nomad_assets.integrations.tracking.DEADLINE", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         profile = finished[0].model_copy(update={"mlflow": f"http://127.0.0.1:{silent.getsockname()[1]}"})
         warnings: list[str] = []

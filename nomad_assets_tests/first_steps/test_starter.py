@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from nomad_assets.cli import app
 from nomad_assets.errors import NomadError
+from nomad_assets.first_steps.starter import commented_profile, start
 from nomad_assets.profile import Profile, Section, load_profile
 from nomad_assets.recipe.sources import read_source
-from nomad_assets.starter import commented_profile, start
 from nomad_assets_tests.test_graph import ROOT
 
 SHIPPED = ROOT / "data" / "seed" / "trivia.jsonl"
@@ -164,7 +164,9 @@ def test_an_empty_folder_that_is_there_is_taken(tmp_path: Path, monkeypatch: pyt
 
 def test_dagsters_files_are_the_projects_own() -> None:
     for name in ("dagster.yaml", "workspace.yaml"):
-        assert (ROOT / "nomad_assets" / "project_files" / name).read_bytes() == (ROOT / name).read_bytes()
+        assert (ROOT / "nomad_assets" / "first_steps" / "project_files" / name).read_bytes() == (
+            ROOT / name
+        ).read_bytes()
 
 
 def write(path: Path, rows: list[dict]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nomad_assets.cli import app
-from nomad_assets.doctor import examine
+from nomad_assets.first_steps.doctor import examine
 from nomad_assets.profile import load_profile
 from nomad_assets.recipe.estimate import Speed, forecast
 from nomad_assets.recipe.inspection import languages
@@ -91,7 +91,7 @@ def test_a_forecast_by_hand(tmp_path: Path) -> None:
     assert lines["teacher_model"].seconds == pytest.approx(2 * (small + large))
     limit = sum(12 * benchmark.max_new_tokens for benchmark in profile.benchmarks.values())
     read = 24 * 30 * 0.01 / 3
-    assert lines["scores"].seconds == pytest.approx(6 * (1 + read + 24 * 5 / 50) + 1 + read + limit / 50)
+    assert lines["scores"].seconds == pytest.approx(7 * (1 + 0.8 + read) + 6 * 24 * 5 / 50 + limit / 50)
     assert lines["student_model"].bytes == 4 * 1000
 
 

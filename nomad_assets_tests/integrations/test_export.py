@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from nomad_assets.cli import app
 from nomad_assets.errors import NomadError
-from nomad_assets.export import export
+from nomad_assets.integrations.export import export
 from nomad_assets.partitions import Cell
-from nomad_assets_tests.hub import TOKEN, serving
+from nomad_assets_tests.integrations.hub import TOKEN, serving
 
 CELL = "16/unmasked"
 
@@ -103,7 +103,7 @@ def test_only_an_export_is_replaced(finished, tmp_path, monkeypatch):
 
 
 def test_what_was_there_comes_back_when_it_cannot_be_replaced(tmp_path, monkeypatch):
-    from nomad_assets.export import _together
+    from nomad_assets.integrations.export import _together
 
     for name in ("dataset", "student"):
         (tmp_path / name).mkdir()
@@ -131,7 +131,7 @@ def test_half_an_export_never_appears(finished, tmp_path, monkeypatch):
     def full(*_: object) -> str:
         raise OSError("disk full")
 
-    monkeypatch.setattr("nomad_assets.export.model_card", full)
+    monkeypatch.setattr("nomad_assets.integrations.export.model_card", full)
     with pytest.raises(OSError, match="disk full"):
         export(profile, CELL, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -217,6 +217,7 @@ def test_a_hub_that_refuses_is_one_sentence_and_the_folders_stay(project, tmp_pa
         misspelt = push(tmp_path / "c", project, hub, name="hf://only-one-part")
     away = push(tmp_path / "d", project, hub)  # it does not answer any more
     assert away.returncode == 2 and "could not be pushed to http://127.0.0.1" in away.stderr, away.stderr
+    assert "repeat with --replace" in away.stderr
     assert "Traceback" not in away.stderr and (tmp_path / "d" / "student" / "config.json").is_file()
     for done in (unknown, nobody):
         assert done.returncode == 2 and "HF_TOKEN" in done.stderr and "Traceback" not in done.stderr, done.stderr
@@ -258,14 +259,14 @@ def test_settings_in_the_card_are_the_manifests(exported, finished):
     ],
 )
 def test_a_licence_is_named_as_the_hub_names_it(names: list[str], expected: tuple) -> None:
-    from nomad_assets.cards import _licence
+    from nomad_assets.integrations.cards import _licence
 
     found = _licence(names, complete=True)
     assert (found["license"], found.get("license_name")) == expected
 
 
 def test_the_hub_refuses_an_unknown_licence_in_a_card(exported):
-    from nomad_assets_tests.hub import _faults
+    from nomad_assets_tests.integrations.hub import _faults
 
     text = (exported / "dataset" / "README.md").read_text(encoding="utf-8")
     assert _faults(text) == [] and len(_faults(text.replace("license: other", "license: gpl-3.0-only"))) == 1

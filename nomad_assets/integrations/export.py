@@ -17,8 +17,8 @@ from pathlib import Path
 
 import polars as pl
 
-from nomad_assets.cards import Facts, dataset_card, model_card
 from nomad_assets.errors import NomadError
+from nomad_assets.integrations.cards import Facts, dataset_card, model_card
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
 from nomad_assets.recipe.sources import parse_hub
