@@ -4,9 +4,10 @@ The contamination rule. A prompt is contaminated by a benchmark question when, a
   1. both are equal, or
   2. more than half of the question's own tokens lie in 8-grams that the prompt contains too, or
   3. the question has fewer than 13 tokens and the row holds it word for word together with one of its accepted answers.
-An accepted answer alone never counts: "Paris" stands in many innocent rows. Nor does an 8-gram that stands in three or more
-of the questions, such as an instruction that they all begin with: the tokens in it are nobody's own, and the rest has to
-be covered, wholly where it is shorter than 8 tokens. (Brown et al. 2020, appendix C, leave common n-grams out likewise.)
+An accepted answer alone never counts: "Paris" stands in many innocent rows. Nor does an 8-gram that three or more questions
+of a benchmark share, and at least a fiftieth of them, such as an instruction that they begin with: the tokens in it are
+nobody's own, and of the rest more than half has to be covered, or all where it is shorter than 8 tokens. (Brown et al. 2020,
+appendix C, leave common n-grams out likewise.)
 
 Worked example for 2: of a 12-token question, the prompt shares the 8-grams that start at tokens 0 and 1; they cover 9
 of 12 tokens, 75%, so it is contaminated.
@@ -14,12 +15,12 @@ of 12 tokens, 75%, so it is contaminated.
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 NGRAM = 8
 COVERAGE = 0.5
-COMMON = 3
+COMMON, COMMON_SHARE = 3, 1 / 50
 SHORT_QUESTION = 13
 SHINGLE = 3
 # Vowel signs and accents that stand alone are marks to Unicode, not letters: without them Hindi words fall to pieces.
@@ -57,7 +58,7 @@ class Overlap:
 class ContaminationIndex:
     """Benchmark questions by their 8-grams.
 
-    `questions` holds (id, question, accepted answers).
+    `questions` holds (id, question, accepted answers); up to its last "-" an id names the benchmark.
     """
 
     def __init__(self, questions: list[tuple[str, str, list[str]]]):
@@ -72,10 +73,20 @@ class ContaminationIndex:
             if words and len(words) < SHORT_QUESTION:
                 self.short[tuple(words[:2])].append(number)
         self.openers = {key[0] for key in self.short}
-        self.shared: dict[int, set[int]] = defaultdict(set)
-        for gram in [gram for gram, places in self.grams.items() if len({number for number, _ in places}) >= COMMON]:
-            for number, start in self.grams.pop(gram):
-                self.shared[number].update(range(start, start + NGRAM))
+        self.shared = self._shared()
+
+    def _shared(self) -> dict[int, set[int]]:
+        """Places of each question's tokens that are in an 8-gram common to its benchmark; such grams leave the index."""
+        benchmarks = [qid.rpartition("-")[0] for qid, *_ in self.questions]
+        sizes, shared = Counter(benchmarks), defaultdict(set)
+        for gram, places in list(self.grams.items()):
+            if len(places) < COMMON:
+                continue
+            counts = Counter(benchmarks[number] for number in {number for number, _ in places})
+            if any(count >= max(COMMON, COMMON_SHARE * sizes[name]) for name, count in counts.items()):
+                for number, start in self.grams.pop(gram):
+                    shared[number].update(range(start, start + NGRAM))
+        return shared
 
     def find(self, prompt: str, response: str = "") -> Overlap | None:
         """The first rule that a row breaks, or None."""

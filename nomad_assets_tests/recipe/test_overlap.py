@@ -135,6 +135,17 @@ def test_questions_made_of_shared_parts_alone_are_compared_as_a_whole():
     assert index.find(questions[3].upper()).question_id == "3"
 
 
+def test_what_few_of_many_questions_share_is_a_passage_and_theirs():
+    passage = words(0, 40)
+    questions = [(f"reading-{n}", f"{passage} what is thing {n} made of", []) for n in range(4)]
+    others = [(f"reading-{n}", words(50 * n, 50 * n + 20, "v"), []) for n in range(4, 300)]
+    asked = f"{passage} who bought the blue one"
+    assert ContaminationIndex([*questions, *others]).find(asked).question_id == "reading-0", "4 of 300"
+    assert ContaminationIndex([*questions, *others[:100]]).find(asked) is None, "4 of 104"
+    elsewhere = [(qid.replace("reading", "other"), text, answers) for qid, text, answers in others]
+    assert ContaminationIndex([*questions, *elsewhere]).find(asked) is None, "4 of the 4 of their own benchmark"
+
+
 def test_a_question_that_is_asked_three_times_is_one():
     index = ContaminationIndex([(str(n), words(0, 16), []) for n in range(3)])
     assert index.find(f"x {words(0, 12)} y").share == 12 / 16
