@@ -236,7 +236,7 @@ STEPS: dict[str, Step] = {
         Step("base_scores", "none", ("base_model", "benchmark_questions"), _evaluation, "scores", ("pytorch", "polars"), True, code_version="3"),
         Step(
             "recipe_report", "none", ("student_scores", "control_scores", "base_scores", "corpus_profile", "curated_corpus"),
-            _report, "report", ("markdown", "html"), optional_parents=True,
+            _report, "report", ("markdown", "html"), code_version="2", optional_parents=True,
         ),
     )
 }  # fmt: skip

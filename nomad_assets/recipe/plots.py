@@ -251,13 +251,13 @@ def _short(value: object) -> object:
 def _x(name: str, title: str) -> "alt.X":
     import altair as alt
 
-    return alt.X(f"{name}:Q", title=title, scale=alt.Scale(zero=False, padding=8))
+    return alt.X(f"{name}:Q", title=title, scale=alt.Scale(zero=False, nice=False, padding=8))
 
 
 def _y(name: str, title: str) -> "alt.Y":
     import altair as alt
 
-    return alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False, padding=8))
+    return alt.Y(f"{name}:Q", title=title, scale=alt.Scale(zero=False, nice=False, padding=8))
 
 
 def _shown(name: str, title: str, form: str | None = None) -> "alt.Tooltip":
