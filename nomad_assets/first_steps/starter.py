@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,20 @@ from nomad_assets.errors import NomadError
 from nomad_assets.names import NAME
 from nomad_assets.profile import PROJECT_FILE, Benchmark, Profile, Section, Training
 from nomad_assets.recipe.benchmarks import final_number, question_table
-from nomad_assets.recipe.overlap import folded
+from nomad_assets.recipe.overlap import COMMON, folded
 from nomad_assets.recipe.seeds import build_pool
 from nomad_assets.recipe.sources import Row, Rows, read_source
+from nomad_assets.recipe.wordings import Wordings
 
 HELD_OUT, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.2, 3, 100
 FIRST_SIZE, SMALLEST_SIZE = 64, 4
 FEWEST = 10
 LEFT_OUT = "left_out.jsonl"
+WORDS = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z]{1,24}(?![A-Za-z0-9+/=_-])")
+REASONS = {
+    "benchmark_question": "more than half of a held-out question's words",
+    "not_single_turn": "not one user turn and one assistant turn",
+}
 LONGEST = Training.model_fields["max_length"].default
 IGNORED = "data/lake/\ndata/dagster/\ndata/out/\n.nux/\n.telemetry/\n.logs_queue/\nhistory/\nschedules/\nstorage/\n"
 EXPLAINED = {
@@ -60,8 +67,10 @@ class Division:
         """How many rows went where."""
         total = len(self.seeds) + len(self.questions) + len(self.left_out)
         text = f"{total:,} rows read: {len(self.seeds):,} seeds, {len(self.questions):,} held out as questions"
-        reasons = Counter(entry["reason"].replace("_", " ") for entry in self.left_out)
-        return text + "".join(f", {count:,} left out ({reason})" for reason, count in reasons.most_common())
+        reasons = Counter(entry["reason"] for entry in self.left_out)
+        return text + "".join(
+            f", {n:,} left out ({REASONS.get(r, r.replace('_', ' '))})" for r, n in reasons.most_common()
+        )
 
 
 def start(folder: Path, seeds: str | None) -> tuple[list[Path], Division]:
@@ -70,7 +79,9 @@ def start(folder: Path, seeds: str | None) -> tuple[list[Path], Division]:
     A fifth of the rows, at most 100, are held out as questions to score students by. The files, and where the rows
     went. Raises NomadError when the folder holds anything, when the rows cannot be read, or when they are too few.
     """
-    folder = folder.resolve()
+    folder = Path(os.path.realpath(folder))
+    if seeds == "":
+        raise NomadError("--seeds is empty; give a file, a folder or hf://owner/name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise NomadError(f"{folder}: is not empty; give the name of a new folder")
     if not NAME.fullmatch(folder.name):
@@ -110,28 +121,29 @@ DATA_README = """# Put two files here
 
 
 def divide(rows: Rows) -> Division:
-    """Hold out a fifth of the different prompts, the first by a hash: one more row moves at most one other.
+    """Hold out a fifth of the different prompts, the first by a hash.
 
-    A prompt is held out once; its repeats, and the seeds that hold a held-out question, are left out as the pool would
-    leave them out. Raises NomadError when too few rows are left for a teacher.
+    Of prompts that share an 8-gram, such as an instruction, three are held out together: by the contamination rule that
+    gram is then nobody's own, where one alone would take all others with it. A prompt is held out once; its repeats, and
+    the seeds that hold a held-out question all the same, are left out as the pool would leave them out. Raises NomadError
+    when too few rows are left for a teacher.
     """
-
-    def place(row: Row) -> bytes:
-        return hashlib.sha256(" ".join(folded(row.prompt)).encode()).digest()
-
-    places = sorted({place(row) for row in rows.rows})
-    if len(places) < FEWEST:
+    prompts: dict[tuple[str, ...], Row] = {}
+    for row in rows.rows:
+        prompts.setdefault(folded(row.prompt), row)
+    if len(prompts) < FEWEST:
         raise NomadError(
-            f"only {len(places)} rows with different prompts; give at least {FEWEST}, a few hundred are better"
+            f"only {len(prompts)} rows with different prompts; give at least {FEWEST}, a few hundred are better"
             + _and_the_rest(rows.left_out)
         )
-    chosen = set(places[: min(MOST_HELD_OUT, max(FEWEST_HELD_OUT, int(len(places) * HELD_OUT)))])
-    questions: dict[bytes, Row] = {}
+    chosen = _held_out(list(prompts.values()))
+    questions = {folded(row.prompt): row for row in rows.rows if row.number in chosen}
     repeats, rest = [], []
     for row in rows.rows:
-        if place(row) not in chosen:
+        first = questions.get(folded(row.prompt))
+        if first is None:
             rest.append(row)
-        elif (first := questions.setdefault(place(row), row)) is not row:
+        elif first is not row:
             evidence = f"same prompt as row {first.number}"
             repeats.append(
                 {"source": row.source, "row": row.number, "reason": "repeat_of_a_question", "evidence": evidence}
@@ -147,9 +159,34 @@ def divide(rows: Rows) -> Division:
     return division
 
 
+def _held_out(rows: list[Row]) -> set[int]:
+    """Numbers of the rows that become questions, of rows with different prompts."""
+    wanted = min(MOST_HELD_OUT, max(FEWEST_HELD_OUT, int(len(rows) * HELD_OUT)))
+    grams = Wordings(row.prompt for row in rows).most_shared(COMMON).tolist()
+    order = sorted(range(len(rows)), key=lambda n: hashlib.sha256(" ".join(folded(rows[n].prompt)).encode()).digest())
+    groups: dict[int, list[int]] = defaultdict(list)
+    for number in order:
+        groups[grams[number] if grams[number] >= 0 else -2 - number].append(number)
+    chosen: set[int] = set()
+    for number in order:
+        if len(chosen) >= wanted:
+            break
+        if number in chosen:
+            continue
+        group = groups[grams[number] if grams[number] >= 0 else -2 - number]
+        here = sum(member in chosen for member in group)
+        # One with another response first: questions that all have one answer may be one question.
+        others = sorted(
+            (member for member in group if member != number and member not in chosen),
+            key=lambda member: rows[member].response == rows[number].response,
+        )
+        chosen.update([number, *others[: max(0, COMMON - here - 1)]])
+    return {rows[number].number for number in chosen}
+
+
 def _and_the_rest(left_out: list[dict]) -> str:
-    reasons = Counter(entry["reason"].replace("_", " ") for entry in left_out)
-    return "".join(f"; {count:,} more were left out ({reason})" for reason, count in reasons.most_common())
+    reasons = Counter(entry["reason"] for entry in left_out)
+    return "".join(f"; {n:,} more were left out ({REASONS.get(r, r)})" for r, n in reasons.most_common())
 
 
 def _record(row: Row) -> dict:
@@ -195,10 +232,11 @@ def _profile_text(name: str, rows: Division) -> str:
 
 def _cap(texts: list[str]) -> int:
     """More tokens than the longest text has, without its tokenizer, which takes seconds to load: a token holds at least
-    one byte, and of words in Latin letters two in the mean. `inspect` counts the real ones."""
+    one byte, and of words in Latin letters two in the mean; runs of letters too long for words are counted by the byte.
+    `inspect` counts the real ones."""
     if not texts:
         return 256
-    letters = [sum(c.isascii() and c.isalpha() for c in text) for text in texts]
+    letters = [sum(map(len, WORDS.findall(text))) for text in texts]
     most = max(len(text.encode()) - n // 2 for text, n in zip(texts, letters, strict=True))
     return min(LONGEST, max(16, -(-most // 16) * 16))
 

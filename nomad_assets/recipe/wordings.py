@@ -78,6 +78,26 @@ class Wordings:
             found[owner[places[np.isin(hashes[places], wanted)]]] = True
         return found
 
+    def most_shared(self, least: int) -> "np.ndarray":
+        """(len(self),) int64: a number for the 8-gram that a text shares with most others, -1 where none stands in `least`
+        texts. Equal numbers mean the same gram."""
+        import numpy as np
+
+        found = np.full(len(self), -1, np.int64)
+        owner = np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.starts))
+        if len(owner) < NGRAM:
+            return found
+        inside = owner[: len(owner) - NGRAM + 1] == owner[NGRAM - 1 :]
+        pairs = np.stack([_hashes(self.words, NGRAM)[inside], owner[: len(inside)][inside].astype(np.uint64)])
+        hashes, owners = np.unique(pairs, axis=1)  # once a text
+        _, grams, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+        often = counts[grams] >= least
+        grams, owners = grams[often], owners[often].astype(np.int64)
+        order = np.lexsort((grams, -counts[grams], owners))
+        texts, first = np.unique(owners[order], return_index=True)
+        found[texts] = grams[order][first]
+        return found
+
 
 def _hashes(words: "np.ndarray", size: int) -> "np.ndarray":
     """Polynomial hash modulo 2^64 of each run of `size` words, mixed so that the high bits depend on all of them."""

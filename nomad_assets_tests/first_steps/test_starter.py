@@ -198,7 +198,10 @@ def review(number: int) -> str:
 @pytest.mark.parametrize("count, free", [(10, 0), (300, 0), (300, 30), (60, 30)])
 def test_rows_that_share_an_instruction_are_seeds_like_any_other(tmp_path: Path, count: int, free: int) -> None:
     task = "Classify the sentiment of the following review as positive or negative: "
-    rows = [{"prompt": ("" if n < free else task) + review(n), "response": "positive"} for n in range(count)]
+    rows = [
+        {"prompt": ("" if n < free else task) + review(n), "response": "positive" if n % 3 else "negative"}
+        for n in range(count)
+    ]
     _, division = start(tmp_path / "mine", write(tmp_path / "my.jsonl", rows))
     assert len(division.seeds) + len(division.questions) == count and division.left_out == []
     assert pool_of(tmp_path / "mine") == (len(division.seeds), [])
@@ -221,6 +224,37 @@ def test_caps_hold_the_longest_row_in_any_script(tmp_path: Path, smollm2_model: 
         assert len(tokenizer.encode(rows[-1]["prompt"])) < cap < 4 * len(tokenizer.encode(text))
 
 
+@pytest.mark.parametrize("tasks, each", [(5, 20), (10, 10), (20, 10), (50, 4), (100, 20)])
+def test_every_task_of_many_stays_usable(tmp_path: Path, tasks: int, each: int) -> None:
+    import random
+
+    rng, rows = random.Random(0), []
+    for task in range(tasks):
+        about = " ".join(rng.choices(NOUNS, k=3)) + " " + " ".join(f"t{task}w{n}" for n in range(11))
+        for _ in range(each):
+            text = " ".join(f"{rng.choice(NOUNS)}{rng.randrange(50)}" for _ in range(12))
+            rows.append({"instruction": f"{about}. Read it carefully.", "input": text, "output": rng.choice(NOUNS)})
+    _, division = start(tmp_path / "mine", write(tmp_path / "my.jsonl", rows))
+    assert len(division.left_out) <= 0.02 * len(rows), division.words()
+    assert pool_of(tmp_path / "mine") == (len(division.seeds), [])
+
+
+def test_no_held_out_question_stands_in_a_seed(tmp_path: Path) -> None:
+    template = (
+        "{} walks to the weekly market with an empty basket and carefully puts exactly {} fresh {} into it. How many?"
+    )
+    values = [
+        (a, b, c) for a in ("Tom", "Ann", "Noah", "Mia") for b in range(3, 8) for c in ("apples", "pears", "nuts")
+    ]
+    rows = [
+        {"prompt": template.format(*v) + end, "response": str(v[1])} for v in values for end in ("", " Explain it.")
+    ]
+    _, division = start(tmp_path / "mine", write(tmp_path / "my.jsonl", rows))
+    seeds = [row.prompt for row in division.seeds]
+    assert len(division.questions) >= 20 and len(seeds) >= 60
+    assert not any(question.prompt in seed for question in division.questions for seed in seeds)
+
+
 def test_chats_with_a_system_turn_are_counted_and_listed(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "{}"}, {"role": "assistant", "content": "Yes."}]
     rows = []
@@ -229,9 +263,14 @@ def test_chats_with_a_system_turn_are_counted_and_listed(tmp_path: Path) -> None
         rows.append({"messages": chat if number < 20 else [{"role": "system", "content": "Be brief."}, *chat]})
     source = write(tmp_path / "my.jsonl", rows)
     done = CliRunner().invoke(app, ["init", str(tmp_path / "mine"), "--seeds", source])
-    assert "60 rows read: 16 seeds, 4 held out as questions, 40 left out (not single turn)" in done.stderr
+    assert (
+        "60 rows read: 16 seeds, 4 held out as questions, 40 left out (not one user turn and one assistant turn)"
+        in done.stderr
+    )
     assert [entry["row"] for entry in lines(tmp_path / "mine" / "data" / "left_out.jsonl")] == list(range(21, 61))
-    with pytest.raises(NomadError, match=r"only 9 rows .*; 40 more were left out \(not single turn\)"):
+    with pytest.raises(
+        NomadError, match=r"only 9 rows .*; 40 more were left out \(not one user turn and one assistant turn\)"
+    ):
         start(tmp_path / "other", write(tmp_path / "my.jsonl", [*rows[:9], *rows[20:]]))
 
 
@@ -254,14 +293,14 @@ def test_a_prompt_is_held_out_once(tmp_path: Path) -> None:
 def test_sizes_fit_few_seeds_and_fewer_are_refused(tmp_path: Path) -> None:
     shared = "Tom has {} bags with three apples in each of them, and he gives one whole bag to his sister Ann."
     rows = [{"prompt": f"Question {n}?", "response": str(n)} for n in range(4)]
-    rows += [{"prompt": shared.format(n), "response": str(n)} for n in range(7)]
+    rows += [{"prompt": shared.format(n), "response": "He cannot say."} for n in range(7)]  # maybe one question
     refused = made = 0
     for salt in range(12):
         more = [{**row, "prompt": f"{row['prompt']} {salt}"} for row in rows]
         try:
             _, division = start(tmp_path / f"mine{salt}", write(tmp_path / "my.jsonl", more))
         except NomadError as error:
-            assert "too few seeds are left" in str(error) and "benchmark question" in str(error)
+            assert "too few seeds are left" in str(error) and "held-out question's words" in str(error)
             assert not (tmp_path / f"mine{salt}").exists()
             refused += 1
             continue

@@ -108,7 +108,8 @@ REVIEWS = [
 
 
 def shared(prompt: str, response: str = "positive") -> Overlap | None:
-    questions = [(str(n), f"{TASK} {review}", ["positive"]) for n, review in enumerate(REVIEWS)]
+    answers = ("positive", "negative", "positive")
+    questions = [(str(n), f"{TASK} {review}", [answers[n]]) for n, review in enumerate(REVIEWS)]
     return ContaminationIndex(questions).find(prompt, response)
 
 
@@ -127,23 +128,56 @@ def test_behind_a_shared_instruction_the_rest_decides():
     assert shared(f"{TASK} Great soup, bad film!") is None, "of two own words both must be there"
 
 
+def test_few_own_words_count_with_their_answer_alone():
+    words_to_translate = ["dog", "ice cream", "the red car"]
+    task = "Translate the following English word or phrase into French and give only the translation:"
+    answers = ["chien", "glace", "la voiture rouge"]
+    index = ContaminationIndex([(str(n), f"{task} {text}", [answers[n]]) for n, text in enumerate(words_to_translate)])
+    assert index.find(f"{task} dog house", "niche") is None
+    assert index.find(f"{task} dog please", "chien").question_id == "0"
+
+
 def test_questions_made_of_shared_parts_alone_are_compared_as_a_whole():
     parts = [words(0, 8), words(10, 18), words(20, 28)]
     questions = [f"{a} {b}" for a in parts for b in parts if a != b]
-    index = ContaminationIndex([(str(n), question, []) for n, question in enumerate(questions)])
-    assert index.find(f"x {questions[0]} y") is None
+    index = ContaminationIndex([(str(n), question, [f"a{n}"]) for n, question in enumerate(questions)])
+    assert index.find(f"x {questions[0]} y", "a0").question_id == "0"
+    assert index.find(f"x {questions[0]} y", "other") is None
     assert index.find(questions[3].upper()).question_id == "3"
 
 
-def test_what_few_of_many_questions_share_is_a_passage_and_theirs():
+def test_a_template_with_other_numbers_is_held_word_for_word():
+    import itertools
+
+    template = (
+        "{} walks to the weekly market with an empty basket and carefully puts exactly {} fresh {} into it. How many?"
+    )
+    filled = list(itertools.product(("Tom", "Ann", "Noah"), (3, 4, 5), ("apples", "pears", "plums")))
+    index = ContaminationIndex([(f"b-{n}", template.format(*f), [str(f[1])]) for n, f in enumerate(filled)])
+    for number, values in enumerate(filled):
+        assert index.find(f"{template.format(*values)} Explain.", str(values[1])).question_id == f"b-{number}"
+    assert index.find(template.format("Omar", 9, "nuts"), "9") is None
+
+
+def test_one_question_in_several_wordings_is_shared_with_nobody():
+    question = (
+        "Natalia sold clips to 48 of her friends in April, and then she sold half as many clips in May. How many?"
+    )
+    suffixes = ("Be brief.", "Think first.", "Give a number.")
+    formats = [(f"own-{n}", f"{question} {suffix}", ["72"]) for n, suffix in enumerate(suffixes)]
+    for index in (ContaminationIndex(formats), ContaminationIndex([("gsm-0", question, ["72"]), *formats])):
+        assert index.find(f"{question} Explain.", "18") is not None
+    answers = [(qid, text, [qid]) for qid, text, _ in formats]
+    other = ContaminationIndex([("gsm-0", question, ["72"]), *answers])
+    assert other.find(f"{question} Explain.", "18").question_id == "gsm-0", "common in another benchmark alone"
+
+
+def test_what_three_questions_share_is_no_evidence_and_what_two_share_is():
     passage = words(0, 40)
-    questions = [(f"reading-{n}", f"{passage} what is thing {n} made of", []) for n in range(4)]
-    others = [(f"reading-{n}", words(50 * n, 50 * n + 20, "v"), []) for n in range(4, 300)]
+    questions = [(f"reading-{n}", f"{passage} what is the big thing number {n} made of", [str(n)]) for n in range(3)]
     asked = f"{passage} who bought the blue one"
-    assert ContaminationIndex([*questions, *others]).find(asked).question_id == "reading-0", "4 of 300"
-    assert ContaminationIndex([*questions, *others[:100]]).find(asked) is None, "4 of 104"
-    elsewhere = [(qid.replace("reading", "other"), text, answers) for qid, text, answers in others]
-    assert ContaminationIndex([*questions, *elsewhere]).find(asked) is None, "4 of the 4 of their own benchmark"
+    assert ContaminationIndex(questions[:2]).find(asked).question_id == "reading-0"
+    assert ContaminationIndex(questions).find(asked) is None
 
 
 def test_a_question_that_is_asked_three_times_is_one():
@@ -163,7 +197,7 @@ def test_a_question_of_12_tokens_is_short_and_one_of_13_is_not():
         broken.insert(7, "z")
         assert find(question, " ".join(broken), "lima", ("Lima",)) is None
         # Only rule 3 can see a question of up to seven tokens; here rule 2 is kept out by length.
-        assert (ContaminationIndex([("q", question, ["Lima"])]).short != {}) is (expected is not None)
+        assert (ContaminationIndex([("q", question, ["Lima"])]).whole != {}) is (expected is not None)
 
 
 def test_a_question_of_eight_tokens_needs_no_answer_and_one_of_seven_does():
