@@ -1,6 +1,7 @@
 """A seed file seen with a profile's eyes, and what the profile's grid will take on this machine."""
 
 import contextlib
+import json
 import os
 import tempfile
 import time
@@ -25,6 +26,7 @@ MANY_REPEATS = 0.1
 @dataclass(frozen=True)
 class Survey:
     source: str
+    profile: str
     base_model: str
     found: Inspection
     speed: Speed | None
@@ -37,7 +39,7 @@ class Survey:
     def record(self) -> dict:
         """As JSON. Times are seconds, sizes bytes."""
         return {
-            "source": self.source, "base_model": self.base_model, **self.found.record(),
+            "source": self.source, "profile": self.profile, "base_model": self.base_model, **self.found.record(),
             "speed": asdict(self.speed) if self.speed else None, "estimates": [asdict(line) for line in self.estimates],
             "remarks": self.remarks,
         }  # fmt: skip
@@ -46,7 +48,7 @@ class Survey:
         """What a person reads of it; rows and questions are shown with what a terminal could act on escaped."""
         found = self.found
         formats = ", ".join(f"{n:,} as {kind}" for kind, n in found.formats.items())
-        yield f"{printable(self.source)}: {found.rows:,} rows; {formats}"
+        yield f"{printable(self.source)}: {found.rows:,} rows; {formats} (seen with profile {self.profile})"
         left_out = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in found.left_out.items())
         yield f"usable as seeds: {found.usable:,}" + (f"; left out: {left_out}" if left_out else "")
         lengths = Table("tokens", "median", "95%", "longest", box=None, pad_edge=False)
@@ -102,23 +104,31 @@ def survey(profile: Profile, source: str, estimate: bool) -> Survey:
     with _base_model(profile) as (base, seconds):
         turns = Turns(load_tokenizer(base), str(base))
         found = inspect(rows, questions, turns, profile.teacher.max_length, profile.curation.near_repeat)
+        scaffolding, positions = len(turns.header) + len(turns.middle) + 2, _positions(base)
         speed, lines = None, []
-        if estimate:
+        if estimate and found.too_long < found.rows:
             examples = {row.id: (row.id, row.prompt, row.response) for row in rows.rows}
             speed = measure(profile, base, seconds, list(examples.values()))
-            scaffolding = len(turns.header) + len(turns.middle) + 2
             prompt, response = found.mean_tokens
             lines = forecast(profile, speed, scaffolding + prompt, response, counts)
     tasks = [benchmark.task for benchmark in profile.benchmarks.values() if benchmark.task]
-    return Survey(source, profile.base_model.source, found, speed, lines, tasks, list(_remarks(profile, found)))
+    remarks = list(_remarks(profile, found, scaffolding, positions))
+    return Survey(source, profile.name, profile.base_model.source, found, speed, lines, tasks, remarks)
 
 
-def _remarks(profile: Profile, found: Inspection) -> Iterator[str]:
+def _positions(base: Path) -> int | None:
+    """The longest row that a model takes, in tokens; None where its configuration does not say."""
+    return json.loads((base / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+
+
+def _remarks(profile: Profile, found: Inspection, scaffolding: int, positions: int | None) -> Iterator[str]:
     if found.too_long:
         yield f"rows longer than teacher.max_length = {found.max_length} tokens, never trained on: {found.too_long:,}"
     largest = profile.grid.train_sizes[-1]
     if found.usable < largest:
         yield f"grid.train_sizes goes up to {largest:,}, and this file has {found.usable:,} usable rows"
+    if found.too_long == found.rows:
+        yield "no row can be trained on, and nothing was measured; raise teacher.max_length and student.max_length"
     settings = profile.synthesis
     for key, limit, lengths in (
         ("synthesis.prompt.max_new_tokens", settings.prompt.max_new_tokens, found.prompt),
@@ -126,6 +136,13 @@ def _remarks(profile: Profile, found: Inspection) -> Iterator[str]:
     ):
         if lengths.longest >= limit:  # the token that ends a turn counts too
             yield f"{key} = {limit} ends what a teacher writes before the longest row's {lengths.longest:,} tokens"
+    longest = settings.prompt.max_new_tokens + settings.response.max_new_tokens + scaffolding
+    for what, tokens in (
+        ("synthesis.prompt and synthesis.response", longest),
+        ("teacher.max_length", found.max_length),
+    ):
+        if positions is not None and tokens > positions:
+            yield f"{what} allow {tokens:,} tokens a row, and the base model takes {positions:,}; lower them"
     if len(found.near_repeats) > MANY_REPEATS * found.rows:
         yield (
             f"{len(found.near_repeats):,} prompts are near repeats by curation.near_repeat = {profile.curation.near_repeat:g}: "

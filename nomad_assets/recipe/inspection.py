@@ -51,7 +51,7 @@ class Inspection:
     contaminated: list[tuple[str, str]]
     """(row, question) of rows that hold a benchmark question."""
     usable: int
-    """Rows that the seed pool would have."""
+    """Rows that the seed pool would have, those that are too long to train on among them."""
 
     def record(self) -> dict:
         return asdict(self)
@@ -76,7 +76,7 @@ def inspect(
             contaminated.append((f"row {row.number}", overlap.question))
         else:
             usable += 1
-        seen.add(key)
+            seen.add(key)
     prompts = [len(ids) for ids in turns.encode_many([row.prompt for row in rows.rows])]
     responses = [len(ids) for ids in turns.encode_many([row.response for row in rows.rows])]
     scaffolding = len(turns.header) + len(turns.middle) + 2

@@ -107,7 +107,12 @@ def read_source(
         result.rows.append(row)
     if not result.rows:
         rule = f" (with where = {shown(where)})" if where else ""
-        raise NomadError(f"{source}: no usable rows{rule}; give at least one row with a prompt and a response")
+        chats = len(result.left_out)
+        why = f": of {chats:,} chats none is one user turn and one assistant turn; put a system message into the chat template"
+        raise NomadError(
+            f"{source}: no usable rows{rule}"
+            + (why if chats else "; give at least one row with a prompt and a response")
+        )
     if limit is not None and limit < len(result.rows):
         read = {row.id for row in result.rows}
         gone = [i for i, facts in (withdrawn or {}).items() if facts["source"] == name and i not in read]
@@ -143,7 +148,8 @@ def _file_records(source: str) -> Iterator[tuple[str, object]]:
         raise NomadError(f"{source}: no such file or folder")
     files = [path]
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in ENDINGS and not p.is_dir())
+        own = (p for p in path.rglob("*") if not any(part.startswith(".") for part in p.relative_to(path).parts))
+        files = sorted(p for p in own if p.suffix in ENDINGS and not p.is_dir())
     if not files:
         raise NomadError(f"{source}: the folder holds no file ending in {', '.join(ENDINGS)}")
     for file in files:

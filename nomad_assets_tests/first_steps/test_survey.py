@@ -1,6 +1,7 @@
 """`inspect` and `doctor`: what is recognised, what is estimated, and what is missing."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,30 @@ def test_what_does_not_fit_the_profile_is_said(tmp_path: Path) -> None:
         "synthesis.response.max_new_tokens = ", "5 prompts are near repeats by curation.near_repeat",
     ):  # fmt: skip
         assert any(words in remark for remark in found["remarks"]), (words, found["remarks"])
+
+
+def test_rows_that_are_all_too_long_are_still_shown(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"prompt": "Tell me more. " * 400, "response": "No."}) + "\n", encoding="utf-8")
+    found = asked(path, tmp_path)
+    assert found["rows"] == found["too_long"] == 1 and found["speed"] is None
+    assert any("raise teacher.max_length" in remark for remark in found["remarks"])
+
+
+def test_limits_beyond_the_models_context_are_said(seeds: Path, tmp_path: Path) -> None:
+    path = write_profile(tmp_path)
+    text = path.read_text(encoding="utf-8").replace("[synthesis]", "[synthesis]\nprompt = { max_new_tokens = 500 }", 1)
+    path.write_text(re.sub(r"(?m)^prompt = \{ max_new_tokens = (?!500).*$", "", text), encoding="utf-8")
+    done = CliRunner().invoke(app, ["inspect", str(seeds), "-p", str(path), "--json", "--no-estimate"])
+    assert any("and the base model takes 512" in remark for remark in json.loads(done.stdout)["remarks"]), done.stderr
+
+
+def test_chats_that_all_have_a_system_turn_are_told_so(tmp_path: Path) -> None:
+    chat = [{"role": role, "content": "x"} for role in ("system", "user", "assistant")]
+    path = tmp_path / "chats.jsonl"
+    path.write_text((json.dumps({"messages": chat}) + "\n") * 3, encoding="utf-8")
+    done = CliRunner().invoke(app, ["inspect", str(path), "-p", str(write_profile(tmp_path))])
+    assert done.exit_code == 2 and "of 3 chats none is one user turn" in done.stderr
 
 
 def test_inspect_in_words(seeds: Path, tmp_path: Path) -> None:
