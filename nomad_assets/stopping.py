@@ -6,10 +6,11 @@ a thread of its own, and the main thread waits for signals.
 """
 
 import concurrent.futures
+import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -44,6 +45,24 @@ def stoppable(work: Callable[[], Result]) -> Result:
     try:
         threading.Thread(target=run, daemon=True).start()
         return future.result()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def ending_by_exit() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as SystemExit does, so that what it cleans up is cleaned up."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -63,7 +64,7 @@ def report(profile: ProfileOption = None) -> None:
         out.print(Markdown(text))
     else:
         print(text)
-    console.print(f"HTML: {short(artifact / 'report.html')}", highlight=False, soft_wrap=True)
+    console.print(escape(f"HTML: {short(artifact / 'report.html')}"), highlight=False, soft_wrap=True)
 
 
 def check(
@@ -98,7 +99,9 @@ def check(
 
 def ui(
     profile: ProfileOption = None,
-    port: Annotated[int, typer.Option(help="On 127.0.0.1: Dagster's own webserver has no login.")] = 3000,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="On 127.0.0.1: Dagster's own webserver has no login.")
+    ] = 3000,
 ) -> None:
     """Serve the Dagster UI of this folder, with its daemon, until it is stopped.
 
@@ -114,6 +117,12 @@ def ui(
             raise NomadError(
                 "no workspace.yaml in this folder; change to the project's folder, or `nomad-assets init` one"
             )
+        with socket.socket() as probe:  # the webserver would fail, and its daemon run on
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise NomadError(f"--port {port}: {error.strerror}; give another one") from None
     os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
     program = str(Path(sys.executable).parent / "dagster")
     os.execv(program, [program, "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port)])

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from nomad_assets.cli.terminal import ProfileOption, console, errors, short
 
@@ -28,8 +29,9 @@ def export(
     from nomad_assets.integrations.export import KINDS, export, repository
     from nomad_assets.integrations.export import push as upload
     from nomad_assets.profile import load_profile
+    from nomad_assets.stopping import ending_by_exit
 
-    with errors():
+    with errors(), ending_by_exit():
         if push:
             repository(push)  # before anything is written
         kinds = KINDS if only is None else (only,)
@@ -44,4 +46,4 @@ def export(
             except NomadError as error:
                 raise NomadError(f"{error} (what was written stays; repeat with --replace)") from error
             for address in addresses:
-                console.print(f"pushed to {address}", highlight=False, soft_wrap=True)
+                console.print(escape(f"pushed to {address}"), highlight=False, soft_wrap=True)

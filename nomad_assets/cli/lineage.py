@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from nomad_assets.cli.terminal import ProfileOption, console, errors, open_store, short
 
@@ -84,4 +85,6 @@ def sync(
     with errors():
         store = open_store(profile)
         count = lineage.rebuild(store) if rebuild else lineage.sync(store)
-    console.print(f"{count} artifacts read into {short(lineage.path_of(store))}", highlight=False, soft_wrap=True)
+    console.print(
+        escape(f"{count} artifacts read into {short(lineage.path_of(store))}"), highlight=False, soft_wrap=True
+    )

@@ -22,7 +22,7 @@ RULES = {
     "near_repeat": "the prompt nearly repeats an earlier row (Jaccard similarity of word 3-grams)",
     "seed_copy": "the prompt repeats a seed row",
     "near_seed_copy": "the prompt nearly repeats a seed row",
-    "contaminated": "it holds a benchmark question: equal, or more than half of its own words in shared 8-grams",
+    "contaminated": "it holds a benchmark question: equal, more than half of its own words in shared 8-grams, or a short one with its answer",
     "outside_band": "its relevance (NormSim) lies outside the kept band",
     "over_target": "the corpus was full",
 }
@@ -35,9 +35,10 @@ LICENCES = frozenset(
     cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
     cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m
     deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 gemma gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1
-    lgpl-3.0 lgpl-lr llama2 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail openrail++ osl-3.0 pddl
+    lgpl-3.0 lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail openrail++ osl-3.0 pddl
     postgresql unlicense wtfpl zlib""".split()
 )
+FAMILIES = ("gfdl", "odbl", "odc-by", "pddl")  # SPDX names their version, the hub does not
 PROJECT = "nomad-assets (NOMAD, [arXiv 2410.20362](https://arxiv.org/abs/2410.20362))"
 
 
@@ -56,6 +57,16 @@ class Facts:
     def weight(self) -> float:
         return self.grid.arms[self.cell.arm].weight
 
+    def data_files(self, kept: int) -> dict[str, str]:
+        """The Parquet file of each configuration of the dataset; none of kept rows where there are none."""
+        digest = self.artifacts["curated_corpus"].manifest.content_digest[:12]
+        every = {"kept": f"data/kept-{digest}.parquet", "all_rows": f"data/all-{digest}.parquet"}
+        return every if kept else {"all_rows": every["all_rows"]}
+
+
+def _rows(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count != 1 else f"1 {what.removesuffix('s')}"
+
 
 def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
     """A dataset card as the hub reads it: YAML head, then Markdown. `curated`: every row with its verdict."""
@@ -68,24 +79,27 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
         "size_categories": [next((n for n, size in zip(NAMES, SIZES, strict=True) if kept < size), "n>1B")],
         "tags": ["synthetic", "nomad"],
         "configs": [
-            {"config_name": "kept", "default": True, "data_files": "data/kept.parquet"},
-            {"config_name": "all_rows", "data_files": "data/all.parquet"},
+            {"config_name": name, **({"default": True} if number == 0 else {}), "data_files": path}
+            for number, (name, path) in enumerate(facts.data_files(kept).items())
         ],
     }
     counts = dict(curated.group_by("reason").len().iter_rows())
     dropped = [[reason, str(counts[reason]), RULES[reason]] for reason in REASONS if reason in counts]
-    corpus = facts.artifacts["synthetic_corpus"].manifest
+    corpus, answerer = facts.artifacts["synthetic_corpus"].manifest, facts.profile.synthesis.answerer
+    config = "kept" if kept else "all_rows"
     parts = [
         f"# {facts.profile.name}, {facts.cell.label}",
-        f"{kept:,} synthetic examples, written by a language model that was trained to write them, with {PROJECT}.",
+        f"{_rows(kept, 'synthetic examples')}, written by a language model that was trained to write them, with {PROJECT}.",
         "## How it was made",
         _teacher_words(facts)
         + f" It then wrote prompts from nothing but the start of a user turn, in {corpus.metrics['attempts']:,} attempts, "
-        f"and {'answered' if facts.profile.synthesis.answerer is None else 'had them answered by another model:'} "
-        f"those that it ended by itself ({corpus.metrics['engine']}, {corpus.metrics['precision']}).",
+        f"and {'it' if answerer is None else f'`{source_name(answerer)}`'} answered those that it ended by itself "
+        f"({corpus.metrics['engine']}, {corpus.metrics['precision']}).",
         "Configuration `kept` holds what is meant for training: `id`, `prompt`, `response`, `relevance`, `novelty`, "
-        "`nearest_seed`. Configuration `all_rows` holds every attempt with how it ended, its verdict and the evidence.",
-        '```python\nfrom datasets import load_dataset\n\nrows = load_dataset("path/or/name", "kept", split="train")\n```',
+        "`nearest_seed`"
+        + ("" if kept else ", and is missing here: no row was kept")
+        + ". Configuration `all_rows` holds every attempt with how it ended, its verdict and the evidence.",
+        f'```python\nfrom datasets import load_dataset\n\nrows = load_dataset("path/or/name", "{config}", split="train")\n```',
         "## What was left out, and why",
         _table(["reason", "rows", "rule"], dropped) if dropped else "No row was left out.",
         "## Relevance and novelty",
@@ -113,17 +127,19 @@ def model_card(facts: Facts) -> str:
         "tags": ["synthetic-data", "nomad"],
     }
     student = facts.artifacts["student_model"].manifest
-    rows, too_long = student.metrics["synthetic_rows"], student.metrics["rows_too_long"]
+    kept, too_long = student.metrics["synthetic_rows"], student.metrics["rows_too_long"]
     seeds = " and on the seed examples themselves" if facts.profile.student.include_seeds else ""
     left_out = (
-        f" ({too_long} rows longer than {facts.profile.student.max_length} tokens were left out)" if too_long else ""
+        f" ({_rows(too_long, 'rows')} of more than {facts.profile.student.max_length} tokens left out)"
+        if too_long
+        else ""
     )
     parts = [
         f"# {facts.profile.name}, student of {facts.cell.label}",
-        f"`{base}`, trained on {rows:,} synthetic examples{seeds}, with {PROJECT}.",
+        f"`{base}`, trained on {_rows(kept, 'synthetic examples')}{seeds}{left_out}, with {PROJECT}.",
         "## How it was made",
-        f"{_teacher_words(facts)} It wrote a corpus, which was curated; this model was trained on the {rows:,} rows that "
-        f"were kept{seeds}, with loss on the responses alone: {student.rows} rows{left_out}, {student.metrics['steps']} steps, "
+        f"{_teacher_words(facts)} It wrote a corpus, which was curated; this model was trained on what was "
+        f"kept{seeds}, with loss on the responses alone: {_rows(student.rows, 'rows')}{left_out}, {student.metrics['steps']} steps, "
         f"{student.tokens:,} tokens.",
         '```python\nfrom transformers import pipeline\n\nask = pipeline("text-generation", "path/or/name")\n'
         'ask([{"role": "user", "content": "…"}])\n```',
@@ -143,15 +159,17 @@ def model_card(facts: Facts) -> str:
 
 
 def _teacher_words(facts: Facts) -> str:
-    weight = facts.weight
+    weight, teacher = facts.weight, facts.artifacts["teacher_model"].manifest
+    too_long = teacher.metrics["rows_too_long"]
+    left_out = f" ({too_long:,} more were too long)" if too_long else ""
     loss = (
         "the prompt as well as on the response"
         if weight == 1
         else f"the response and, with weight {weight:g}, the prompt"
     )
     return (
-        f"A teacher (`{facts.profile.base_model.source}`) was fine-tuned on {facts.cell.train_size} seed examples with the loss "
-        f"on {'the response alone' if weight == 0 else loss}."
+        f"A teacher (`{facts.profile.base_model.source}`) was fine-tuned on {_rows(teacher.rows, 'seed examples')}{left_out} with "
+        f"the loss on {'the response alone' if weight == 0 else loss}."
     )
 
 
@@ -197,11 +215,13 @@ def _licence(found: list[str], complete: bool) -> dict:
         return {"license": "unknown"}
     if not complete or len(found) > 1:
         return {"license": "other", "license_name": "see-below"}
-    name = re.sub(r"-only$|-or-later$|\+$", "", found[0].lower())
-    for known in (name, re.sub(r"-[\d.]+$", "", name)):
-        if known in LICENCES:
-            return {"license": known}
-    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", found[0].lower()).strip("-") or "see-below"}
+    name = re.sub(r"\s+", "-", found[0].strip().lower())
+    versionless = re.sub(r"-[\d.]+$", "", name)
+    known = (name, re.sub(r"-only$|-or-later$|\+$", "", name), versionless if versionless in FAMILIES else "")
+    for candidate in known:
+        if candidate in LICENCES:
+            return {"license": candidate}
+    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", name).strip("-") or "see-below"}
 
 
 def _licence_words(facts: Facts, found: list[str]) -> str:
@@ -209,7 +229,12 @@ def _licence_words(facts: Facts, found: list[str]) -> str:
     sources = [f"`{name}`: {licence or 'none named'}" for name, licence in named]
     text = "The seed rows' licences, as the profile names them, carry over to what was written from them: "
     base = facts.profile.base_model.license
-    return f"{text}{'; '.join(sources)}. The model that wrote the rows: {base or 'none named'}."
+    answerer = facts.profile.synthesis.answerer
+    wrote = "rows" if answerer is None else "prompts"
+    words = f"{text}{'; '.join(sources)}. The base model of the teacher that wrote the {wrote}: {base or 'none named'}."
+    return (
+        words if answerer is None else f"{words} The responses are by `{source_name(answerer)}`, under its own licence."
+    )
 
 
 def _scores(facts: Facts) -> str:

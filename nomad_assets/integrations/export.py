@@ -1,13 +1,17 @@
 """A cell's corpus and student as folders that other tools read, each with a card; and pushing them to a hub.
 
 <out>/dataset/README.md            dataset card; its head tells `datasets.load_dataset` what there is
-<out>/dataset/data/kept.parquet    configuration `kept` (the default): what a student is trained on
-<out>/dataset/data/all.parquet     configuration `all_rows`: every attempt with its verdict and the evidence
+<out>/dataset/data/kept-*.parquet  configuration `kept` (the default): what a student is trained on
+<out>/dataset/data/all-*.parquet   configuration `all_rows`: every attempt with its verdict and the evidence
 <out>/student/                     safetensors, tokenizer, chat template, and a model card
 <out>/student.gguf                 with `gguf`, by llama.cpp's converter
+
+Each folder holds nomad-export.json, which lists its files and what they were made of: by it an export is known again. The
+Parquet files are named by their content: `datasets` keeps what it read by the names of folder and files.
 """
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -21,11 +25,12 @@ from nomad_assets.errors import NomadError
 from nomad_assets.integrations.cards import Facts, dataset_card, model_card
 from nomad_assets.partitions import Cell, Grid
 from nomad_assets.profile import Profile
-from nomad_assets.recipe.sources import parse_hub
+from nomad_assets.recipe.sources import HUB
 from nomad_assets.steps import STEPS, is_current, is_withdrawn
 from nomad_assets.storage import Artifact, Store
 
 KINDS = ("dataset", "student")
+GGUF, LIST = "student.gguf", "nomad-export.json"
 PARENTS = {
     "dataset": ("curated_corpus", "corpus_profile", "synthetic_corpus", "teacher_model", "seed_subset", "seed_examples", "base_model"),
     "student": (
@@ -48,30 +53,44 @@ def export(
     """
     grid, store = Grid(profile), Store.of(profile)
     place = grid.parse(cell)
-    names = [*kinds, *(["student.gguf"] if gguf else [])]
-    for name in names:
-        if (out / name).exists() and not replace:
-            raise NomadError(f"{out / name} exists already; give another folder, or --replace to write it anew")
-        if name in KINDS and (out / name).exists() and not _is_ours(out / name):
-            raise NomadError(f"{out / name} is not what an export wrote, and is not replaced; give another folder")
+    names = [*kinds, *([GGUF] if gguf else [])]
+    if out.exists() and not out.is_dir():
+        raise NomadError(f"{out} is no folder; give another one")
+    if replace and "student" in kinds and not gguf and os.path.lexists(out / GGUF):
+        raise NomadError(
+            f"{out / GGUF} is of the student that would be replaced; remove it, or write it anew with --gguf"
+        )
+    _require_free(out, names, replace)
     converter = _converter() if gguf else None
     facts = {kind: Facts(profile, grid, place, _artifacts(profile, grid, store, place, kind)) for kind in kinds}
     read = {artifact.path: artifact for found in facts.values() for artifact in found.artifacts.values()}
-    with store.reading(read.values()), _together(out, names) as folder:
-        for kind in kinds:
-            (folder / kind).mkdir()
-            (_write_dataset if kind == "dataset" else _write_student)(facts[kind], folder / kind)
-        if converter:
-            _to_gguf(converter, folder / "student", folder / "student.gguf")
+    try:
+        with store.reading(read.values()), _together(out, names, replace) as folder:
+            for kind in kinds:
+                (folder / kind).mkdir()
+                (_write_dataset if kind == "dataset" else _write_student)(facts[kind], folder / kind)
+                _write_list(facts[kind], folder / kind)
+            if converter:
+                _to_gguf(converter, folder / "student", folder / GGUF)
+    except pl.exceptions.PolarsError as error:  # a full disk, to polars
+        raise NomadError(f"{out}: could not be written: {str(error).splitlines()[0]}") from error
+    except shutil.Error as error:
+        raise NomadError(f"{out}: could not be written: {error.args[0][0][2]}") from error
     return [out / name for name in names]
 
 
 def repository(address: str) -> dict[str, str | None]:
     """name and revision of `hf://owner/name[@revision]`. Raises NomadError on anything else."""
-    hub = parse_hub(address)
-    if hub["config"]:
-        raise NomadError(f"{address}: a configuration cannot be pushed; give hf://owner/name")
-    return hub
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    match = HUB.fullmatch(address)
+    if match is None or match["config"]:
+        raise NomadError(f"{address}: not of the form hf://owner/name[@revision]")
+    try:
+        validate_repo_id(match["name"])
+    except HFValidationError as error:
+        raise NomadError(f"{address}: {error}") from None
+    return match.groupdict()
 
 
 def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
@@ -94,6 +113,7 @@ def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
             found = api.upload_folder(
                 repo_id=hub["name"], repo_type=kind, folder_path=folder, revision=hub["revision"],
                 commit_message=f"{folder.name} written by nomad-assets",
+                delete_patterns=["data/*.parquet", "*.safetensors"],  # of an earlier push
             )  # fmt: skip
         except LocalTokenNotFoundError:
             raise NomadError(f"{address}: no token for the hub; set HF_TOKEN, or run `hf auth login`") from None
@@ -139,24 +159,68 @@ def _write_dataset(facts: Facts, folder: Path) -> None:
     (folder / "data").mkdir()
     kept = curated.filter(pl.col("verdict") == "kept")
     columns = ["id", "prompt", "response", pl.col("normsim_2").alias("relevance"), "novelty", "nearest_seed"]
-    kept.select(columns).write_parquet(folder / "data" / "kept.parquet")
-    curated.write_parquet(folder / "data" / "all.parquet")
+    files = facts.data_files(kept.height)
+    if "kept" in files:
+        kept.select(columns).write_parquet(folder / files["kept"])
+    curated.write_parquet(folder / files["all_rows"])
     (folder / "README.md").write_text(dataset_card(facts, curated), encoding="utf-8")
 
 
 def _write_student(facts: Facts, folder: Path) -> None:
-    shutil.copytree(facts.artifacts["student_model"] / "model", folder, dirs_exist_ok=True)
+    # The store's files are its owner's alone; these are for others too, as the umask says.
+    shutil.copytree(
+        facts.artifacts["student_model"] / "model", folder, dirs_exist_ok=True, copy_function=shutil.copyfile
+    )
     (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
 
 
+def _write_list(facts: Facts, folder: Path) -> None:
+    record = {
+        "profile": facts.profile.name, "cell": facts.cell.label,
+        "artifacts": {name: artifact.manifest.artifact_id for name, artifact in facts.artifacts.items()},
+        "files": sorted([LIST, *_files(folder)]),
+    }  # fmt: skip
+    (folder / LIST).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _files(folder: Path) -> list[str]:
+    """Everything below a folder that is no folder, by its path in it."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+
+
+def _require_free(out: Path, names: list[str], replace: bool) -> None:
+    """Raise NomadError when anything of these names is there that may not be replaced."""
+    for name in names:
+        if not os.path.lexists(out / name):
+            continue
+        if not replace:
+            raise NomadError(f"{out / name} exists already; give another folder, or --replace to write it anew")
+        ours = _is_ours(out / name) if name in KINDS else _is_ours(out / "student") and (out / name).is_file()
+        if not ours or (out / name).is_symlink():
+            raise NomadError(
+                f"{out / name} is not what an export wrote, or holds more, and is not replaced; give another folder"
+            )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder is an export and no more: one with our list, and with no file that is not on it."""
+    try:
+        listed = json.loads((folder / LIST).read_text(encoding="utf-8"))["files"]
+        return not folder.is_symlink() and set(_files(folder)) <= set(listed)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
 @contextlib.contextmanager
-def _together(out: Path, names: list[str]) -> Iterator[Path]:
+def _together(out: Path, names: list[str], replace: bool) -> Iterator[Path]:
     """A folder to write `names` in. When the block has ended well they lie in `out`, in place of what was there; when
-    anything fails, `out` is as it was."""
+    anything fails, `out` is as it was. What a killed export left is put right first."""
+    _put_right(out)
     existed, new, old = out.exists(), out / f".new.{os.getpid()}", out / f".old.{os.getpid()}"
     new.mkdir(parents=True)
     try:
         yield new
+        _require_free(out, names, replace)  # again: writing takes a while
         old.mkdir()
         try:
             for name in names:
@@ -179,12 +243,19 @@ def _together(out: Path, names: list[str]) -> Iterator[Path]:
             out.rmdir()
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder is an export and no more: one with a card of ours, and no repository, whose history would go."""
-    card = folder / "README.md"
-    if folder.is_symlink() or not card.is_file() or (folder / ".git").exists():
-        return False
-    return "nomad-assets" in card.read_text(encoding="utf-8", errors="replace")
+def _put_right(out: Path) -> None:
+    """Bring back what a killed export had moved aside, and remove what it had begun."""
+    import psutil
+
+    for left in [*out.glob(".old.*"), *out.glob(".new.*")]:
+        process = left.suffix.removeprefix(".")
+        if not process.isdigit() or psutil.pid_exists(int(process)):
+            continue
+        if left.name.startswith(".old"):
+            for path in left.iterdir():
+                if not (out / path.name).exists():
+                    path.rename(out / path.name)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _converter() -> Path:

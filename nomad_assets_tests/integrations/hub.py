@@ -48,7 +48,7 @@ class Hub:
             return 200, {"errors": _faults(json.loads(body)["content"]), "warnings": []}
         if found := re.fullmatch(r"(?:/(datasets))?/(.+)\.git/info/lfs/objects/batch", path):
             return 200, self._batch(json.loads(body))
-        if found := re.fullmatch(r"/api/(datasets|models)/([^/]+/[^/]+)/(preupload|commit|revision)/(.+)", path):
+        if found := re.fullmatch(r"/api/(datasets|models)/([^/]+/[^/]+)/(preupload|commit|revision|tree)/(.+)", path):
             key = KINDS[found[1]], found[2]
             if key not in self.repositories:
                 return 404, {"error": "Repository not found"}
@@ -58,6 +58,9 @@ class Hub:
                 return 200, {"files": [{**kind, "shouldIgnore": False} for kind in kinds]}
             if found[3] == "commit":
                 return self._commit(key, body)
+            if found[3] == "tree":
+                there = self.repositories[key].items()
+                return 200, [{"type": "file", "path": p, "size": len(c), "oid": "0" * 40} for p, c in there]
             return 200, {"sha": "0" * 40, "id": key[1], "siblings": []}
         if found := re.fullmatch(r"/api/(datasets|models)/([^/]+/[^/]+)", path):
             key = KINDS[found[1]], found[2]
@@ -87,6 +90,8 @@ class Hub:
             value = operation["value"]
             if operation["key"] == "file":
                 self.repositories[key][value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "deletedFile":
+                del self.repositories[key][value["path"]]
             elif operation["key"] == "lfsFile":
                 if value["oid"] not in self.large:
                     return 400, {"error": f"{value['path']} was never uploaded"}

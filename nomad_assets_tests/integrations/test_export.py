@@ -57,7 +57,8 @@ def test_datasets_reads_the_folder(exported, finished):
 def test_the_dataset_card_says_what_was_done_and_removed(exported, finished):
     store = finished[1]
     head, text = card(exported / "dataset")
-    assert head["configs"][0] == {"config_name": "kept", "default": True, "data_files": "data/kept.parquet"}
+    (kept,) = (exported / "dataset" / "data").glob("kept-*.parquet")
+    assert head["configs"][0] == {"config_name": "kept", "default": True, "data_files": f"data/{kept.name}"}
     assert head["license"] == "other" and "synthetic" in head["tags"]
     artifact = store.current("curated_corpus", Cell(16, "unmasked"))
     curated = pl.read_parquet(artifact / "curated.parquet")
@@ -97,9 +98,89 @@ def test_only_an_export_is_replaced(finished, tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["mine.jsonl"]
     export(profile, CELL, tmp_path / "out")
     export(profile, CELL, tmp_path / "out", replace=True)
-    (tmp_path / "out" / "student" / ".git").mkdir()
+    for more in ("student/my_eval.json", "dataset/.git/config"):
+        (tmp_path / "out" / more).parent.mkdir(exist_ok=True)
+        (tmp_path / "out" / more).write_text("mine")
+        with pytest.raises(NomadError, match="not what an export wrote"):
+            export(profile, CELL, tmp_path / "out", replace=True)
+        assert (tmp_path / "out" / more).read_text() == "mine"
+        (tmp_path / "out" / more).unlink()
+
+
+def test_two_exports_are_two_datasets_to_the_reader(finished, tmp_path, monkeypatch):
+    """`datasets` caches by the names of folder and files; each reads in a process and a cache that both share."""
+    profile, store, _, _ = finished
+    monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
+    read = "import sys, datasets; print(*datasets.load_dataset(sys.argv[1], 'all_rows', split='train')['id'])"
+    found = []
+    for cell in ("16/unmasked", "16/masked"):
+        export(profile, cell, tmp_path / "out", ("dataset",), replace=True)
+        done = subprocess.run(
+            [sys.executable, "-c", read, str(tmp_path / "out" / "dataset")], capture_output=True, text=True,
+            env={**os.environ, "HF_DATASETS_CACHE": str(tmp_path / "cache")}, check=True,
+        )  # fmt: skip
+        found.append(done.stdout.split())
+    for cell, ids in zip(("unmasked", "masked"), found, strict=True):
+        curated = pl.read_parquet(store.current("curated_corpus", Cell(16, cell)) / "curated.parquet")
+        assert ids == curated["id"].to_list()
+
+
+def test_what_appears_meanwhile_and_what_a_killed_export_left(finished, tmp_path, monkeypatch):
+    from nomad_assets.integrations import export as module
+
+    profile, store, _, _ = finished
+    monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
+    write = module._write_dataset
+
+    def slow(facts, folder: Path) -> None:
+        write(facts, folder)
+        (tmp_path / "out" / "dataset").mkdir()
+        (tmp_path / "out" / "dataset" / "mine.txt").write_text("mine")
+
+    monkeypatch.setattr(module, "_write_dataset", slow)
+    with pytest.raises(NomadError, match="exists already"):
+        export(profile, CELL, tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["dataset", "mine.txt"]
+    monkeypatch.setattr(module, "_write_dataset", write)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / "out" / "dataset").rename(tmp_path / "out" / "kept")
+    (tmp_path / "out" / f".old.{ended.pid}" / "dataset").mkdir(parents=True)
+    (tmp_path / "out" / f".new.{ended.pid}").mkdir()
     with pytest.raises(NomadError, match="not what an export wrote"):
-        export(profile, CELL, tmp_path / "out", replace=True)
+        export(profile, CELL, tmp_path / "out", ("student",)) and export(profile, CELL, tmp_path / "out", replace=True)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dataset", "kept", "student"]
+
+
+def test_sigterm_ends_the_converter_and_leaves_nothing(project, tmp_path, monkeypatch):
+    import signal
+    import time
+
+    import psutil
+
+    script = tmp_path / "llama.cpp" / "convert_hf_to_gguf.py"
+    script.parent.mkdir()
+    script.write_text(f"import time; open({str(tmp_path / 'begun')!r}, 'w').close(); time.sleep(60)")
+    command = [
+        sys.executable,
+        "-m",
+        "nomad_assets.cli",
+        "export",
+        CELL,
+        str(tmp_path / "out"),
+        "-p",
+        str(project),
+        "--gguf",
+    ]
+    process = subprocess.Popen(command, env={**os.environ, "LLAMA_CPP": str(script.parent)})
+    for _ in range(600):
+        if (tmp_path / "begun").exists():
+            break
+        time.sleep(0.1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 128 + signal.SIGTERM and children
+    assert not psutil.wait_procs(children, timeout=5)[1] and not (tmp_path / "out").exists()
 
 
 def test_what_was_there_comes_back_when_it_cannot_be_replaced(tmp_path, monkeypatch):
@@ -116,7 +197,8 @@ def test_what_was_there_comes_back_when_it_cannot_be_replaced(tmp_path, monkeypa
         return rename(path, target)
 
     monkeypatch.setattr(Path, "rename", refuse)
-    with pytest.raises(OSError, match="no"), _together(tmp_path, ["dataset", "student"]) as folder:
+    monkeypatch.setattr("nomad_assets.integrations.export._is_ours", lambda folder: True)
+    with pytest.raises(OSError, match="no"), _together(tmp_path, ["dataset", "student"], True) as folder:
         for name in ("dataset", "student"):
             (folder / name).mkdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dataset", "student"]
@@ -210,6 +292,16 @@ def test_push_brings_both_folders_to_the_hub(project, tmp_path):
     assert "datasets/ann/corpus" in done.stderr and TOKEN not in done.stderr + done.stdout
 
 
+def test_what_an_earlier_push_left_goes(project, tmp_path):
+    with serving() as hub:
+        hub.repositories["dataset", "ann/corpus"] = {"data/kept-old.parquet": b"old", "mine.md": b"mine"}
+        hub.private["dataset", "ann/corpus"] = True
+        done = push(tmp_path / "ann" / "corpus", project, hub)
+    assert done.returncode == 0, done.stderr
+    assert {"mine.md"} < set(hub.repositories["dataset", "ann/corpus"])
+    assert "data/kept-old.parquet" not in hub.repositories["dataset", "ann/corpus"]
+
+
 def test_a_hub_that_refuses_is_one_sentence_and_the_folders_stay(project, tmp_path):
     with serving() as hub:
         unknown = push(tmp_path / "a", project, hub, token="hf_wrong")
@@ -252,6 +344,9 @@ def test_settings_in_the_card_are_the_manifests(exported, finished):
         (["LGPL-2.1-or-later"], ("lgpl-2.1", None)),
         (["ODbL-1.0"], ("odbl", None)),
         (["CC-BY-4.1"], ("other", "cc-by-4.1")),
+        (["MIT-0"], ("other", "mit-0")),
+        (["Apache 2.0"], ("apache-2.0", None)),
+        (["openrail++"], ("openrail++", None)),
         (["LicenseRef-Our own (2026)"], ("other", "licenseref-our-own-2026")),
         (["mit", "apache-2.0"], ("other", "see-below")),
         (["…"], ("other", "see-below")),

@@ -300,7 +300,7 @@ def test_a_cell_is_neither_emphasis_nor_a_link():
 
     from nomad_assets.recipe.report.page import _cell
 
-    text = "_x_ ~~y~~ exact_match *z* [a](b) <http://a.b> https://a.b www.c.d e@f.g"
+    text = "_x_ a/__b__/c ___d___ ~~y~~ exact_match *z* [a](b) <http://a.b> https://a.b www.c.d e@f.g"
     escaped = _cell(text)
     assert "exact_match" in escaped and not re.search(r"(?<!\\)(://|~)|www\.|\w@", escaped)
     page = MarkdownIt("commonmark").enable("strikethrough").render(escaped)

@@ -168,7 +168,7 @@ def _cell(text: str) -> str:
     """One line of Markdown that shows the text as it is, in a table or out of it."""
     line = " ".join(printable(text).split())
     # `_` within a word (exact_match) is no markup; addresses become links by themselves.
-    line = re.sub(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|(?<=\w)@)", r"\\\1", line)
+    line = re.sub(r"([\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.|(?<=\w)@)", r"\\\1", line)
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
