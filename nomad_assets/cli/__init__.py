@@ -10,7 +10,9 @@
 Exit codes: 0 done, 1 a step, a check or the doctor found something wrong, 2 wrong usage, settings or files.
 """
 
+import io
 import os
+import sys
 
 import typer
 
@@ -30,6 +32,9 @@ def main() -> None:
     # Read when torch is imported. Threads that spin while they wait make two training processes on the same cores ten
     # times slower instead of two.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character gets a question mark
 
 
 for command in (

@@ -58,12 +58,12 @@ def report(profile: ProfileOption = None) -> None:
 
     with errors():
         artifact = Store.of(load_profile(profile)).require("recipe_report", Cell())
-    text = (artifact / "report.md").read_text(encoding="utf-8")
-    out = Console()
-    if out.is_terminal:
-        out.print(Markdown(text))
-    else:
-        print(text)
+        text = (artifact / "report.md").read_text(encoding="utf-8")
+        out = Console()
+        if out.is_terminal:
+            out.print(Markdown(text))
+        else:
+            print(text, flush=True)
     console.print(escape(f"HTML: {short(artifact / 'report.html')}"), highlight=False, soft_wrap=True)
 
 

@@ -42,7 +42,7 @@ class errors:
         return None
 
     def __exit__(self, kind, error, trace) -> None:
-        if isinstance(error, NomadError | OSError):
+        if isinstance(error, NomadError | OSError) and not isinstance(error, BrokenPipeError):  # which is quiet
             console.print(f"[red]error[/] {escape(str(error))}", highlight=False, soft_wrap=True)
             raise typer.Exit(2) from None
         database = sys.modules.get("sqlalchemy.exc")
