@@ -67,10 +67,7 @@ class Division:
         """How many rows went where."""
         total = len(self.seeds) + len(self.questions) + len(self.left_out)
         text = f"{total:,} rows read: {len(self.seeds):,} seeds, {len(self.questions):,} held out as questions"
-        reasons = Counter(entry["reason"] for entry in self.left_out)
-        return text + "".join(
-            f", {n:,} left out ({REASONS.get(r, r.replace('_', ' '))})" for r, n in reasons.most_common()
-        )
+        return text + "".join(f", {reason}" for reason in _reasons(self.left_out))
 
 
 def start(folder: Path, seeds: str | None) -> tuple[list[Path], Division]:
@@ -134,7 +131,7 @@ def divide(rows: Rows) -> Division:
     if len(prompts) < FEWEST:
         raise NomadError(
             f"only {len(prompts)} rows with different prompts; give at least {FEWEST}, a few hundred are better"
-            + _and_the_rest(rows.left_out)
+            + "".join(f"; {reason}" for reason in _reasons(rows.left_out))
         )
     chosen = _held_out(list(prompts.values()))
     questions = {folded(row.prompt): row for row in rows.rows if row.number in chosen}
@@ -166,14 +163,14 @@ def _held_out(rows: list[Row]) -> set[int]:
     order = sorted(range(len(rows)), key=lambda n: hashlib.sha256(" ".join(folded(rows[n].prompt)).encode()).digest())
     groups: dict[int, list[int]] = defaultdict(list)
     for number in order:
-        groups[grams[number] if grams[number] >= 0 else -2 - number].append(number)
+        groups[grams[number]].append(number)
     chosen: set[int] = set()
     for number in order:
         if len(chosen) >= wanted:
             break
         if number in chosen:
             continue
-        group = groups[grams[number] if grams[number] >= 0 else -2 - number]
+        group = groups[grams[number]] if grams[number] >= 0 else [number]
         here = sum(member in chosen for member in group)
         # One with another response first: questions that all have one answer may be one question.
         others = sorted(
@@ -184,9 +181,9 @@ def _held_out(rows: list[Row]) -> set[int]:
     return {rows[number].number for number in chosen}
 
 
-def _and_the_rest(left_out: list[dict]) -> str:
-    reasons = Counter(entry["reason"] for entry in left_out)
-    return "".join(f"; {n:,} more were left out ({REASONS.get(r, r)})" for r, n in reasons.most_common())
+def _reasons(left_out: list[dict]) -> list[str]:
+    counts = Counter(entry["reason"] for entry in left_out)
+    return [f"{n:,} left out ({REASONS.get(r, r.replace('_', ' '))})" for r, n in counts.most_common()]
 
 
 def _record(row: Row) -> dict:
