@@ -274,3 +274,24 @@ def test_every_contaminated_row_is_a_suspect(questions, data):
     assert found.shape == (len(rows),) and found.dtype == bool
     for (prompt, response), suspect in zip(rows, found, strict=True):
         assert suspect or index.find(prompt, response) is None, prompt
+
+
+def test_the_gram_that_a_text_shares_with_most_others():
+    task, other = "a b c d e f g h", "p q r s t u v w"
+    texts = [
+        f"{task} one",
+        f"{task} {other}",
+        f"two {task}",
+        other,
+        "too short",
+        f"x {other}",
+        f"{other} y",
+        f"z {other}",
+        "",
+    ]
+    found = Wordings(texts).most_shared(3).tolist()
+    assert found[0] == found[2] >= 0 and found[3] == found[1] == found[5] == found[6] == found[7] >= 0
+    assert found[0] != found[3] and found[4] == found[8] == -1
+    assert Wordings(texts).most_shared(6).tolist() == [-1] * len(texts)
+    assert Wordings([f"{task} {task} {task}", "one"]).most_shared(2).tolist() == [-1, -1], "a text counts once"
+    assert Wordings([]).most_shared(1).tolist() == []
