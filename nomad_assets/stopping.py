@@ -10,7 +10,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -41,13 +41,9 @@ def stoppable(work: Callable[[], Result]) -> Result:
     def stop(number: int, _: object) -> None:
         raise Stopped(number)
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
-    try:
+    with _handled(SIGNALS, stop):
         threading.Thread(target=run, daemon=True).start()
         return future.result()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -60,12 +56,19 @@ def ending_by_exit() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    with _handled((signal.SIGTERM, signal.SIGHUP), end):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(numbers: Iterable[signal.Signals], handler: Callable[[int, object], None]) -> Iterator[None]:
+    """These signals go to `handler` within the block, and after it to whom they went before."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def leave(number: int, clean_up: Callable[[], None]) -> None:

@@ -125,19 +125,19 @@ def divide(rows: Rows) -> Division:
     the seeds that hold a held-out question all the same, are left out as the pool would leave them out. Raises NomadError
     when too few rows are left for a teacher.
     """
+    keys = [folded(row.prompt) for row in rows.rows]
     prompts: dict[tuple[str, ...], Row] = {}
-    for row in rows.rows:
-        prompts.setdefault(folded(row.prompt), row)
+    for key, row in zip(keys, rows.rows, strict=True):
+        prompts.setdefault(key, row)
     if len(prompts) < FEWEST:
         raise NomadError(
             f"only {len(prompts)} rows with different prompts; give at least {FEWEST}, a few hundred are better"
             + "".join(f"; {reason}" for reason in _reasons(rows.left_out))
         )
-    chosen = _held_out(list(prompts.values()))
-    questions = {folded(row.prompt): row for row in rows.rows if row.number in chosen}
+    questions = _held_out(prompts)
     repeats, rest = [], []
-    for row in rows.rows:
-        first = questions.get(folded(row.prompt))
+    for key, row in zip(keys, rows.rows, strict=True):
+        first = questions.get(key)
         if first is None:
             rest.append(row)
         elif first is not row:
@@ -156,11 +156,12 @@ def divide(rows: Rows) -> Division:
     return division
 
 
-def _held_out(rows: list[Row]) -> set[int]:
-    """Numbers of the rows that become questions, of rows with different prompts."""
+def _held_out(prompts: dict[tuple[str, ...], Row]) -> dict[tuple[str, ...], Row]:
+    """Those of the rows with different prompts, by their words, that become questions."""
+    keys, rows = list(prompts), list(prompts.values())
     wanted = min(MOST_HELD_OUT, max(FEWEST_HELD_OUT, int(len(rows) * HELD_OUT)))
     grams = Wordings(row.prompt for row in rows).most_shared(COMMON).tolist()
-    order = sorted(range(len(rows)), key=lambda n: hashlib.sha256(" ".join(folded(rows[n].prompt)).encode()).digest())
+    order = sorted(range(len(rows)), key=lambda number: hashlib.sha256(" ".join(keys[number]).encode()).digest())
     groups: dict[int, list[int]] = defaultdict(list)
     for number in order:
         groups[grams[number]].append(number)
@@ -178,7 +179,7 @@ def _held_out(rows: list[Row]) -> set[int]:
             key=lambda member: rows[member].response == rows[number].response,
         )
         chosen.update([number, *others[: max(0, COMMON - here - 1)]])
-    return {rows[number].number for number in chosen}
+    return {keys[number]: rows[number] for number in sorted(chosen)}
 
 
 def _reasons(left_out: list[dict]) -> list[str]:

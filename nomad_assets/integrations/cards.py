@@ -35,8 +35,8 @@ LICENCES = frozenset(
     cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
     cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m
     deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 gemma gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1
-    lgpl-3.0 lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openrail openrail++ osl-3.0 pddl
-    postgresql unlicense wtfpl zlib""".split()
+    lgpl-3.0 lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1
+    openrail openrail++ osl-3.0 pddl postgresql unlicense wtfpl zlib""".split()
 )
 FAMILIES = ("gfdl", "odbl", "odc-by", "pddl")  # SPDX names their version, the hub does not
 PROJECT = "nomad-assets (NOMAD, [arXiv 2410.20362](https://arxiv.org/abs/2410.20362))"
@@ -72,6 +72,8 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
     """A dataset card as the hub reads it: YAML head, then Markdown. `curated`: every row with its verdict."""
     kept = curated.filter(pl.col("verdict") == KEPT).height
     licences = sorted({source.license for source in facts.profile.seeds.sources if source.license})
+    files = facts.data_files(kept)
+    default = next(iter(files))
     head = {
         **_licence(licences, all(source.license for source in facts.profile.seeds.sources)),
         "pretty_name": f"{facts.profile.name} {facts.cell.label}",
@@ -79,14 +81,13 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
         "size_categories": [next((n for n, size in zip(NAMES, SIZES, strict=True) if kept < size), "n>1B")],
         "tags": ["synthetic", "nomad"],
         "configs": [
-            {"config_name": name, **({"default": True} if number == 0 else {}), "data_files": path}
-            for number, (name, path) in enumerate(facts.data_files(kept).items())
+            {"config_name": name, **({"default": True} if name == default else {}), "data_files": path}
+            for name, path in files.items()
         ],
     }
     counts = dict(curated.group_by("reason").len().iter_rows())
     dropped = [[reason, str(counts[reason]), RULES[reason]] for reason in REASONS if reason in counts]
     corpus, answerer = facts.artifacts["synthetic_corpus"].manifest, facts.profile.synthesis.answerer
-    config = "kept" if kept else "all_rows"
     parts = [
         f"# {facts.profile.name}, {facts.cell.label}",
         f"{_rows(kept, 'synthetic examples')}, written by a language model that was trained to write them, with {PROJECT}.",
@@ -99,7 +100,7 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
         "`nearest_seed`"
         + ("" if kept else ", and is missing here: no row was kept")
         + ". Configuration `all_rows` holds every attempt with how it ended, its verdict and the evidence.",
-        f'```python\nfrom datasets import load_dataset\n\nrows = load_dataset("path/or/name", "{config}", split="train")\n```',
+        f'```python\nfrom datasets import load_dataset\n\nrows = load_dataset("path/or/name", "{default}", split="train")\n```',
         "## What was left out, and why",
         _table(["reason", "rows", "rule"], dropped) if dropped else "No row was left out.",
         "## Relevance and novelty",

@@ -125,7 +125,7 @@ class ContaminationIndex:
             for key in (tuple(words[start : start + 2]), tuple(words[start : start + 1])):
                 for length in sorted(self.lengths.get(key, ())):
                     for number in self.whole.get(tuple(words[start : start + length]), ()):
-                        if number in refuted or len(self.questions[number][2]) != length:
+                        if number in refuted:
                             continue
                         places = (tokens(response), words)
                         answers = self.questions[number][3]

@@ -38,6 +38,11 @@ def project(finished, monkeypatch: pytest.MonkeyPatch) -> Path:
     return profile.folder / f"{profile.name}.toml"
 
 
+def command(project: Path, out: Path, *more: str) -> list[str]:
+    """An export in a process of its own."""
+    return [sys.executable, "-m", "nomad_assets.cli", "export", CELL, str(out), "-p", str(project), *more]
+
+
 def card(folder: Path) -> tuple[dict, str]:
     _, head, text = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
     return yaml.safe_load(head), text
@@ -161,18 +166,9 @@ def test_sigterm_ends_the_converter_and_leaves_nothing(project, tmp_path, monkey
     script = tmp_path / "llama.cpp" / "convert_hf_to_gguf.py"
     script.parent.mkdir()
     script.write_text(f"import time; open({str(tmp_path / 'begun')!r}, 'w').close(); time.sleep(60)")
-    command = [
-        sys.executable,
-        "-m",
-        "nomad_assets.cli",
-        "export",
-        CELL,
-        str(tmp_path / "out"),
-        "-p",
-        str(project),
-        "--gguf",
-    ]
-    process = subprocess.Popen(command, env={**os.environ, "LLAMA_CPP": str(script.parent)})
+    process = subprocess.Popen(
+        command(project, tmp_path / "out", "--gguf"), env={**os.environ, "LLAMA_CPP": str(script.parent)}
+    )
     for _ in range(600):
         if (tmp_path / "begun").exists():
             break
@@ -264,19 +260,9 @@ def push(exported_to: Path, project: Path, hub, token: str | None = TOKEN, name:
     environment.pop("HF_TOKEN", None)
     if token:
         environment["HF_TOKEN"] = token
-    command = [
-        sys.executable,
-        "-m",
-        "nomad_assets.cli",
-        "export",
-        CELL,
-        str(exported_to),
-        "-p",
-        str(project),
-        "--push",
-        name,
-    ]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command(project, exported_to, "--push", name), env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def test_push_brings_both_folders_to_the_hub(project, tmp_path):
