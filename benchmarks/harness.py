@@ -211,7 +211,8 @@ def chosen(contenders: list[Contender], only: str) -> list[Contender]:
 
 def base_model() -> Path:
     """SmolLM2-135M with ChatML, built once."""
-    from nomad_assets.recipe.models import build_base_model, quiet
+    from nomad_assets.recipe.models.base_models import build_base_model
+    from nomad_assets.recipe.models.loading import quiet
 
     quiet()
     folder = WORK / "models" / "base"
@@ -236,10 +237,10 @@ def write_rows(rows: list[dict], name: str) -> str:
 
 def teacher(name: str) -> Path:
     """The base model trained on 128 shipped rows, prompt and response, so that it writes such rows and ends them."""
-    from nomad_assets.profile import Training
-    from nomad_assets.recipe.launch import train_folder
-    from nomad_assets.recipe.masking import Turns, training_rows
-    from nomad_assets.recipe.models import load_tokenizer
+    from nomad_assets.profile.sections import Training
+    from nomad_assets.recipe.models.loading import load_tokenizer
+    from nomad_assets.recipe.models.turns import Turns, training_rows
+    from nomad_assets.recipe.training.launch import train_folder
 
     base, folder = base_model(), WORK / "models" / f"teacher-{name}"
     if not (folder / "config.json").is_file():

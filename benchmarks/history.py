@@ -16,8 +16,8 @@ import polars as pl
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from nomad_assets.partitions import Cell
-from nomad_assets.recipe.curation import REASONS
+from nomad_assets.cells import Cell
+from nomad_assets.recipe.curation.curate import REASONS
 from nomad_assets.storage import Artifact, Store, digest
 
 

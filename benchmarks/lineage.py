@@ -58,9 +58,9 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     path = parser.parse_args().store.resolve()
     from benchmarks.history import History
+    from nomad_assets.cells import Cell
     from nomad_assets.lineage.questions import ask
     from nomad_assets.lineage.sync import path_of
-    from nomad_assets.partitions import Cell
     from nomad_assets.storage import Store
 
     store = Store(path)

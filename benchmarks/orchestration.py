@@ -20,7 +20,7 @@ from harness import RESULTS, ROOT, arguments, machine
 
 
 def once(profile: str) -> dict:
-    from nomad_assets.profile import load_profile
+    from nomad_assets.profile.load import load_profile
     from nomad_assets.storage import Store
 
     with tempfile.TemporaryDirectory() as folder:

@@ -30,7 +30,7 @@ def first_step() -> str:
     import torch
 
     from nomad_assets.recipe.memory import keep_freed_memory, take_from_file
-    from nomad_assets.recipe.models import load_model
+    from nomad_assets.recipe.models.loading import load_model
 
     keep_freed_memory()
     lines = []
@@ -54,12 +54,12 @@ def first_step() -> str:
 def _second_step(rows_of: str, count: int) -> str:
     import torch
 
-    from nomad_assets.recipe.lean import make_lean
-    from nomad_assets.recipe.masking import Turns, training_rows
+    from nomad_assets.recipe.kernels.exchange import make_lean
     from nomad_assets.recipe.memory import keep_freed_memory
-    from nomad_assets.recipe.models import load_model, load_tokenizer
-    from nomad_assets.recipe.packing import attend_within_rows, pack
-    from nomad_assets.recipe.training import resolve_precision, weighted_loss
+    from nomad_assets.recipe.models.loading import load_model, load_tokenizer
+    from nomad_assets.recipe.models.turns import Turns, training_rows
+    from nomad_assets.recipe.training.packing import attend_within_rows, pack
+    from nomad_assets.recipe.training.trainer import resolve_precision, weighted_loss
 
     keep_freed_memory()
     folder = base_model()
@@ -87,10 +87,11 @@ def _second_step(rows_of: str, count: int) -> str:
 
 def synthesis_batch() -> str:
     """64 prompts of up to 32 tokens, and the answers to those that ended."""
-    from nomad_assets.profile import Sampling
-    from nomad_assets.recipe.engines import Request, TransformersEngine
-    from nomad_assets.recipe.masking import Turns
-    from nomad_assets.recipe.models import load_tokenizer
+    from nomad_assets.profile.sections import Sampling
+    from nomad_assets.recipe.generation.engine import Request
+    from nomad_assets.recipe.generation.transformers_engine import TransformersEngine
+    from nomad_assets.recipe.models.loading import load_tokenizer
+    from nomad_assets.recipe.models.turns import Turns
 
     folder = teacher("trivia")
     turns = Turns(load_tokenizer(folder), "teacher")
@@ -110,8 +111,8 @@ def curation_pass() -> str:
     """The rules on 20,000 planted rows."""
     import polars as pl
 
-    from nomad_assets.profile import Curation
-    from nomad_assets.recipe.curation import rule_verdicts
+    from nomad_assets.profile.sections import Curation
+    from nomad_assets.recipe.curation.curate import rule_verdicts
 
     folder = WORK / "planted" / "20000"
     if not (folder / "truth.parquet").is_file():

@@ -20,14 +20,14 @@ def main() -> None:
     import judged
     import torch
 
-    from nomad_assets.profile import Training
-    from nomad_assets.recipe import models
-    from nomad_assets.recipe.launch import train_folder
-    from nomad_assets.recipe.masking import Turns, training_rows
+    from nomad_assets.profile.sections import Training
+    from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+    from nomad_assets.recipe.models.turns import Turns, training_rows
+    from nomad_assets.recipe.training.launch import train_folder
 
     torch.set_num_threads(THREADS)
-    models.quiet()
-    source, tokenizer = shipped_rows("trivia", 48), models.load_tokenizer(base_model())
+    quiet()
+    source, tokenizer = shipped_rows("trivia", 48), load_tokenizer(base_model())
     examples = [(str(number), row["prompt"], row["response"]) for number, row in enumerate(source)]
     ours, _ = training_rows(Turns(tokenizer, "base"), examples, 1.0, 512)
     every = [replace(row, loss_weights=[0.0, *([1.0] * (len(row.input_ids) - 1))]) for row in ours]

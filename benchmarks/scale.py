@@ -28,7 +28,7 @@ def word_vectors() -> Path:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-    from nomad_assets.recipe.embedding import PACKAGED, Embedder
+    from nomad_assets.recipe.curation.embedding import PACKAGED, Embedder
 
     folder = WORK / "models" / "word-vectors"
     if not folder.is_dir():
@@ -43,9 +43,9 @@ def once(rows: int) -> dict:
     from safetensors.numpy import save_file
 
     from nomad_assets import schemas
-    from nomad_assets.profile import Curation
-    from nomad_assets.recipe import corpus_profile, curation
-    from nomad_assets.recipe.embedding import PACKAGED, Embedder
+    from nomad_assets.profile.sections import Curation
+    from nomad_assets.recipe.curation import corpus_figures, curate
+    from nomad_assets.recipe.curation.embedding import PACKAGED, Embedder
 
     folder = WORK / "planted" / str(rows)
     seconds, clock = {}, time.perf_counter()
@@ -61,15 +61,15 @@ def once(rows: int) -> dict:
     pool = embedder.embed(seeds["prompt"].to_list())
     vectors = embedder.embed(corpus["prompt"].to_list())
     done("embed")
-    curated = curation.curate(corpus, seeds, pool, pool, vectors, questions, Curation(keep=rows))
+    curated = curate.curate(corpus, seeds, pool, pool, vectors, questions, Curation(keep=rows))
     done("curate")
     with tempfile.TemporaryDirectory(dir=WORK) as out:
         schemas.validate(curated, schemas.CuratedCorpus, "scale").write_parquet(Path(out) / "curated.parquet")
         save_file({"completed": vectors}, Path(out) / "embeddings.safetensors")
         done("write")
-    corpus_profile.corpus_metrics(curated)
+    corpus_figures.corpus_metrics(curated)
     done("profile")
-    corpus_profile.novelty_curve(curated, vectors, 0)
+    corpus_figures.novelty_curve(curated, vectors, 0)
     done("curve")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     real, texts = Embedder(PACKAGED), corpus["prompt"].head(2_050).to_list()

@@ -5,8 +5,8 @@ python benchmarks/steps.py quickstart
 
 import sys
 
-from nomad_assets.partitions import Grid
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import STEPS
 from nomad_assets.storage import Store
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from nomad_assets.assets.project import Project
+from nomad_assets.cells import Cell
 from nomad_assets.checks import CHECKS, LINEAGE, MAX_ROWS, Check, Finding, Severity, Stored
 from nomad_assets.errors import NomadError
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import STEPS
 
 

@@ -13,12 +13,13 @@ from typing import Literal
 import polars as pl
 
 from nomad_assets import schemas
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import Profile
-from nomad_assets.recipe.benchmarks import is_share, primary
-from nomad_assets.recipe.models import is_pickled
-from nomad_assets.recipe.overlap import ContaminationIndex, folded
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.curation.contamination import ContaminationIndex, folded
+from nomad_assets.recipe.evaluation.benchmarks import is_share, primary
+from nomad_assets.recipe.models.loading import is_pickled
 from nomad_assets.steps import MODELS, SCORES, STEPS
 from nomad_assets.storage import MANIFEST, Artifact, Store, file_digest
 
@@ -269,7 +270,7 @@ def student_is_not_worse_than_the_base_model(stored: Stored) -> Finding:
 
     A task of lm-evaluation-harness without that metric counts by the first of its metrics, as in the report.
     """
-    from nomad_assets.recipe.statistics import stratified_bootstrap
+    from nomad_assets.recipe.evaluation.statistics import stratified_bootstrap
 
     base = stored.store.current("base_scores", Cell())
     if base is None:

@@ -12,7 +12,7 @@ from nomad_assets.assets.project import Project
 from nomad_assets.assets.report import report_assets
 from nomad_assets.assets.scores import score_assets
 from nomad_assets.jobs import build_jobs
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 
 
 def build_definitions(project: Project) -> dg.Definitions:

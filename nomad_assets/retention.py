@@ -12,11 +12,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.sync import CONTENT, EXAMPLE_COLUMNS, SCORE_COLUMNS, SEED_COLUMNS, sync_if_free
 from nomad_assets.names import VERSION
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import Profile
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.sections import Profile
 from nomad_assets.steps import STEPS, serves, wanted_digest
 from nomad_assets.storage import MANIFEST, PRUNED, STAGING, Store, read_manifest, sync_path, write_synced
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import dagster as dg
 
 from nomad_assets.assets.project import Project
+from nomad_assets.cells import Cell
 from nomad_assets.checks import LINEAGE
 from nomad_assets.definitions import build_definitions
 from nomad_assets.errors import NomadError
 from nomad_assets.jobs import JOB_ASSETS
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 from nomad_assets.recipe.progress import Progress
 from nomad_assets.steps import STEPS, ancestors, is_current
 

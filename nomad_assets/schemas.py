@@ -9,7 +9,8 @@ import polars as pl
 from pandera.errors import SchemaErrors
 
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe import benchmarks, curation
+from nomad_assets.recipe.curation import curate
+from nomad_assets.recipe.evaluation import benchmarks
 from nomad_assets.steps import MODELS, SCORES
 
 ENDINGS = ["completed", "length", "empty", "malformed"]
@@ -132,7 +133,7 @@ class CuratedCorpus(SyntheticCorpus):
     """Every row with its verdict."""
 
     verdict: str = pa.Field(isin=["kept", "dropped"], description="whether it is trained on")
-    reason: str = pa.Field(isin=[curation.KEPT, *curation.REASONS], description="the first rule that it broke")
+    reason: str = pa.Field(isin=[curate.KEPT, *curate.REASONS], description="the first rule that it broke")
     evidence: str = pa.Field(nullable=True, description="the twin, question, equation or bounds behind the reason")
     evidence_similarity: float = pa.Field(nullable=True, description="similarity to, or share of, the evidence")
     nearest_seed: str = pa.Field(nullable=True, description="id of the teacher's seed row nearest to the prompt")

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import Profile, Training
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.sections import Profile, Training
 from nomad_assets.storage import Artifact, Store, digest, source_digest
 
 # Settings that change how a step runs, but not what it makes.
@@ -69,7 +70,7 @@ def _benchmark_sources(profile: Profile) -> list:
 
 def _model_content(profile: Profile, source: str) -> object:
     """What identifies the content of a model source; None for the hub."""
-    from nomad_assets.recipe.models import BUILT_IN, source_version
+    from nomad_assets.recipe.models.base_models import BUILT_IN, source_version
 
     path = Path(profile.resolve(source))
     if source in BUILT_IN:

@@ -23,10 +23,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.names import VERSION
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import Profile
+from nomad_assets.profile.sections import Profile
 
 MANIFEST = "manifest.json"
 SPARE_FILES = 512  # what the rest of a process has open

@@ -3,10 +3,10 @@
 import time
 from typing import TYPE_CHECKING
 
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.sync import no_store, reading
-from nomad_assets.partitions import Cell
-from nomad_assets.recipe.seeds import content_key
+from nomad_assets.recipe.data.seed_pool import content_key
 from nomad_assets.storage import Store
 
 if TYPE_CHECKING:

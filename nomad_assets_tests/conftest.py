@@ -13,8 +13,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 
-from nomad_assets.profile import Profile, load_profile
-from nomad_assets.recipe.models import SMOLLM2, TINY, build_base_model, quiet
+from nomad_assets.profile.load import load_profile
+from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.models.base_models import SMOLLM2, TINY, build_base_model
+from nomad_assets.recipe.models.loading import quiet
 from nomad_assets.storage import Store
 
 

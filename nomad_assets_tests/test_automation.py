@@ -12,7 +12,7 @@ from nomad_assets.assets.automation import automations, watched_files
 from nomad_assets.assets.project import Project
 from nomad_assets.definitions import build_definitions
 from nomad_assets.errors import NomadError
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 from nomad_assets_tests.test_graph import write_profile
 
 

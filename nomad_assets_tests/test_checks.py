@@ -11,11 +11,11 @@ import yaml
 from typer.testing import CliRunner
 
 from nomad_assets.assets.project import Project
+from nomad_assets.cells import Cell
 from nomad_assets.check_runs import check_place, check_places
 from nomad_assets.checks import CHECKS, LINEAGE
 from nomad_assets.cli import app
 from nomad_assets.definitions import build_definitions
-from nomad_assets.partitions import Cell
 from nomad_assets.steps import STEPS
 from nomad_assets.storage import Store
 from nomad_assets_tests.test_graph import ROOT

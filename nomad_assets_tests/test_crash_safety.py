@@ -17,9 +17,9 @@ import polars as pl
 import psutil
 import pytest
 
+from nomad_assets.cells import Cell
 from nomad_assets.lineage.sync import rebuild, sync
 from nomad_assets.lineage.tables import TABLES
-from nomad_assets.partitions import Cell
 from nomad_assets.storage import Store
 from nomad_assets_tests.conftest import enter_home, lineage_contents
 from nomad_assets_tests.crash import RUN_FACTS, Reader, Run, differences, left_in_staging, lineage_rows, torn, versions

@@ -20,8 +20,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import load_profile
+from nomad_assets.cells import Cell
+from nomad_assets.profile.load import load_profile
 from nomad_assets.storage import Store
 from nomad_assets_tests.test_graph import ROOT
 

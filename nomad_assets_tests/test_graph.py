@@ -13,16 +13,18 @@ import polars as pl
 import pytest
 
 from nomad_assets.assets.project import Project
+from nomad_assets.cells import Cell
 from nomad_assets.definitions import build_definitions
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 from nomad_assets.runs import run_grid
 from nomad_assets.steps import STEPS
 from nomad_assets.storage import Store
 
 ROOT = Path(__file__).parents[1]
 SMOKE = (
-    (ROOT / "nomad_assets/profiles/smoke.toml").read_text(encoding="utf-8").replace("../../data", str(ROOT / "data"))
+    (ROOT / "nomad_assets/profile/shipped/smoke.toml")
+    .read_text(encoding="utf-8")
+    .replace("../../../data", str(ROOT / "data"))
 )
 
 

@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 
 from nomad_assets.assets.project import Project
+from nomad_assets.cells import Cell
 from nomad_assets.definitions import build_definitions
 from nomad_assets.errors import NomadError
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 from nomad_assets_tests.test_graph import write_profile
 
 SECRETS = {

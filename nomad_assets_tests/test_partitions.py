@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
-from nomad_assets.partitions import Arm, Cell, Grid
-from nomad_assets.profile import NAME, GridSettings, load_profile
+from nomad_assets.profile.grid import Arm, Grid
+from nomad_assets.profile.load import load_profile
+from nomad_assets.profile.sections import NAME, GridSettings
 from nomad_assets.storage import Store
 
 

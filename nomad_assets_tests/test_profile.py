@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nomad_assets.errors import NomadError
-from nomad_assets.profile import PROFILES, load_profile, profile_path
+from nomad_assets.profile.load import PROFILES, load_profile, profile_path
 
 MINIMAL = """\
 [seeds]

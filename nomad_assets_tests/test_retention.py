@@ -12,13 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.history import History
+from nomad_assets.cells import Cell
 from nomad_assets.cli import app
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage import sync as lineage
 from nomad_assets.lineage.tables import TABLES
 from nomad_assets.lineage.trace import trace
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.load import load_profile
 from nomad_assets.retention import QUOTING, prune
 from nomad_assets.steps import STEPS, input_digest, settings_of
 from nomad_assets.storage import PRUNED, STAGING, Store

@@ -5,7 +5,7 @@ import pytest
 
 from nomad_assets import schemas
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe.synthesis import COLUMNS
+from nomad_assets.recipe.generation.synthesis import COLUMNS
 
 SEEDS = pl.DataFrame({
     "id": ["0123456789abcdef", "fedcba9876543210"], "position": [0, 1], "prompt": ["p", "q"], "response": ["r", "s"],

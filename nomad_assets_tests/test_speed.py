@@ -16,15 +16,15 @@ import polars as pl
 import pytest
 import torch
 
-from nomad_assets.profile import Curation
-from nomad_assets.recipe.curation import KEPT, rule_verdicts
-from nomad_assets.recipe.lean import make_lean
-from nomad_assets.recipe.masking import Turns, training_rows
+from nomad_assets.profile.sections import Curation
+from nomad_assets.recipe.curation.contamination import SHINGLE, ContaminationIndex, folded
+from nomad_assets.recipe.curation.curate import KEPT, rule_verdicts
+from nomad_assets.recipe.kernels.exchange import make_lean
 from nomad_assets.recipe.memory import keep_freed_memory
-from nomad_assets.recipe.models import load_model, load_tokenizer
-from nomad_assets.recipe.overlap import SHINGLE, ContaminationIndex, folded
-from nomad_assets.recipe.packing import attend_within_rows, pack
-from nomad_assets.recipe.training import resolve_precision, weighted_loss
+from nomad_assets.recipe.models.loading import load_model, load_tokenizer
+from nomad_assets.recipe.models.turns import Turns, training_rows
+from nomad_assets.recipe.training.packing import attend_within_rows, pack
+from nomad_assets.recipe.training.trainer import resolve_precision, weighted_loss
 
 DATA = Path(__file__).parents[1] / "data"
 TRAINING_FLOOR, CURATION_FLOOR = 1.15, 3.0

@@ -13,10 +13,11 @@ import polars as pl
 import pytest
 
 from nomad_assets.assets.project import Project
+from nomad_assets.cells import Cell
 from nomad_assets.definitions import build_definitions
 from nomad_assets.errors import NomadError
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import STEPS, find_parents, input_digest, is_current, parent_places, settings_of
 from nomad_assets.storage import Artifact, Store
 

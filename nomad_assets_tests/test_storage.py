@@ -19,9 +19,9 @@ import pytest
 
 from nomad_assets.assets.inputs import input_assets
 from nomad_assets.assets.project import Project
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 from nomad_assets.storage import MANIFEST, SCRATCH, Artifact, Store, digest, file_digest, read_manifest, source_digest
 
 ASSET, CELL = "teacher_model", Cell(8, "unmasked")

@@ -14,9 +14,9 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
+from nomad_assets.cells import Cell
 from nomad_assets.cli import app
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 from nomad_assets.storage import Store
 from nomad_assets_tests.crash import Reader, Run, differences, left_in_staging, lineage_rows
 from nomad_assets_tests.test_graph import ROOT, write_profile

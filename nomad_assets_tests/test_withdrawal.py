@@ -10,14 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from nomad_assets.assets.project import Project
+from nomad_assets.cells import Cell
 from nomad_assets.cli import app
 from nomad_assets.definitions import build_definitions
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.questions import ask
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import load_profile
-from nomad_assets.recipe.seeds import build_pool, content_key
-from nomad_assets.recipe.sources import Row, Rows, read_source
+from nomad_assets.profile.load import load_profile
+from nomad_assets.recipe.data.seed_pool import build_pool, content_key
+from nomad_assets.recipe.data.sources import Row, Rows, read_source
 from nomad_assets.retention import prune
 from nomad_assets.storage import Store
 from nomad_assets.withdrawal import reach, withdraw
@@ -186,17 +186,18 @@ def test_a_row_that_no_pool_ever_held_is_named_and_nothing_is_recorded(whole: tu
 def test_rows_withdrawn_while_a_step_runs_are_not_published(
     dagster_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nomad_assets.recipe import seeds
 
     path = write_profile(dagster_home)
     store = Store.of(load_profile(str(path)))
-    build = seeds.build_pool
+    from nomad_assets.recipe.data import seed_pool
+
+    build = seed_pool.build_pool
 
     def slow(*arguments, **named):
         store.withdraw({"time": 1.0, "reason": "", "rows": {"x": {"source": "", "key": ""}}, "artifacts": []})
         return build(*arguments, **named)
 
-    monkeypatch.setattr(seeds, "build_pool", slow)
+    monkeypatch.setattr(seed_pool, "build_pool", slow)
     failures, _ = run(path, until="seed_examples")
     assert len(failures) == 1 and "seed rows were withdrawn while this step ran; nothing was published" in failures[0]
     assert store.current("seed_examples", Cell()) is None

@@ -18,13 +18,13 @@ import numpy  # noqa: F401
 import polars as pl
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from nomad_assets.profile import Curation
-from nomad_assets.recipe import curation
+from nomad_assets.profile.sections import Curation
+from nomad_assets.recipe.curation import curate
 
 
 def rule_verdicts(corpus: pl.DataFrame, seeds: pl.DataFrame, questions: list, settings: Curation) -> list:
     """As curate() calls it."""
-    return curation.rule_verdicts(corpus, seeds, questions, settings)
+    return curate.rule_verdicts(corpus, seeds, questions, settings)
 
 
 def main(job: dict, result: Path) -> dict:
@@ -37,7 +37,7 @@ def main(job: dict, result: Path) -> dict:
     settings = Curation(keep=corpus.height, near_repeat=job["threshold"], seed_copy=job["threshold"])
     verdicts = rule_verdicts(corpus, seeds, questions, settings)
     reasons = pl.Series("reason", [verdict.reason for verdict in verdicts])
-    table = corpus.select("id", dropped=reasons != curation.KEPT, reason=reasons)
+    table = corpus.select("id", dropped=reasons != curate.KEPT, reason=reasons)
     path = result.with_suffix(".verdicts.parquet")
     table.write_parquet(path)
     seconds = time.perf_counter() - started

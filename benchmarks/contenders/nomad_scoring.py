@@ -1,4 +1,4 @@
-"""Times this project's scoring: `recipe.evaluation.evaluate` on local questions, as `student_scores` calls it.
+"""Times this project's scoring: `recipe.evaluate.evaluate` on local questions, as `student_scores` calls it.
 
 The tasks, requests and metrics are lm-evaluation-harness', the decoding is the project's. `seconds` is the harness' run
 over the questions; `seconds_all` holds imports and model loading, and two things that the harness' command line does
@@ -36,19 +36,20 @@ def main() -> None:
     import lm_eval.evaluator
     import polars as pl
 
-    from nomad_assets.profile import Benchmark, Source
-    from nomad_assets.recipe import evaluation, models
+    from nomad_assets.profile.sections import Benchmark, Source
+    from nomad_assets.recipe.evaluation import evaluate
+    from nomad_assets.recipe.models.loading import quiet
 
-    models.quiet()
+    quiet()
     times: dict[str, float] = {}
     timed(lm_eval.evaluator, "evaluate", times)
-    timed(evaluation, "response_log_probabilities", times)
+    timed(evaluate, "response_log_probabilities", times)
     with open(job["questions"], encoding="utf-8") as file:
         rows = [{**json.loads(line), "benchmark": "local"} for line in file if line.strip()]
     schema = {"id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str}
     questions = pl.DataFrame([{key: row[key] for key in schema} for row in rows], schema=schema)
     benchmark = Benchmark(source=Source(path=job["questions"]), rule=job["rule"], max_new_tokens=job["max_new_tokens"])
-    outcome = evaluation.evaluate(
+    outcome = evaluate.evaluate(
         Path(job["model"]),
         {"local": benchmark},
         questions,

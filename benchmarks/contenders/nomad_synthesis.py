@@ -23,15 +23,15 @@ def main(job: dict) -> dict:
     born = psutil.Process().create_time()
     import polars as pl
     import torch
+    from nomad_assets.recipe.turns import Turns
 
-    from nomad_assets.profile import Sampling, Synthesis
-    from nomad_assets.recipe import models
-    from nomad_assets.recipe.engines import choose_engine, open_engine
-    from nomad_assets.recipe.masking import Turns
-    from nomad_assets.recipe.synthesis import completed, synthesize
+    from nomad_assets.profile.sections import Sampling, Synthesis
+    from nomad_assets.recipe.generation.engine import choose_engine, open_engine
+    from nomad_assets.recipe.generation.synthesis import completed, synthesize
+    from nomad_assets.recipe.models.loading import load_tokenizer, quiet
 
     torch.set_num_threads(job["threads"])
-    models.quiet()
+    quiet()
     common = {"temperature": job["temperature"], "top_p": job["top_p"]}
     settings = Synthesis(
         engine=job["engine"], target=job["rows"], max_attempts=job["rows"], batch_size=job["batch_size"],
@@ -39,7 +39,7 @@ def main(job: dict) -> dict:
         response=Sampling(max_new_tokens=job["response_tokens"], **common),
     )  # fmt: skip
     folder = Path(job["model"])
-    turns = Turns(models.load_tokenizer(folder), str(folder))
+    turns = Turns(load_tokenizer(folder), str(folder))
     longest = settings.prompt.max_new_tokens + settings.response.max_new_tokens
     name = choose_engine(settings.engine, settings.target * longest)
     engine = open_engine(

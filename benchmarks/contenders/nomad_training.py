@@ -14,13 +14,14 @@ import judged
 
 def main() -> None:
     job = judged.read_job()
-    from nomad_assets.profile import Training
-    from nomad_assets.recipe import models
-    from nomad_assets.recipe.launch import train_folder
-    from nomad_assets.recipe.masking import Turns, training_rows
+    from nomad_assets.recipe.turns import Turns, training_rows
 
-    models.quiet()
-    tokenizer = models.load_tokenizer(Path(job["model"]))
+    from nomad_assets.profile.sections import Training
+    from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+    from nomad_assets.recipe.training.launch import train_folder
+
+    quiet()
+    tokenizer = load_tokenizer(Path(job["model"]))
     rows = judged.read_rows(job, tokenizer)
     examples = [(str(number), row["prompt"], row["response"]) for number, row in enumerate(rows)]
     weight = 0.0 if job["masked"] else 1.0

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 
 from nomad_assets.errors import NomadError
-from nomad_assets.profile import Profile
+from nomad_assets.profile.sections import Profile
 from nomad_assets.steps import Step, ancestors
 from nomad_assets.storage import digest
 

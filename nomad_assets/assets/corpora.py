@@ -11,11 +11,14 @@ from nomad_assets.assets.machine import DECODED_ROWS, work_precision
 from nomad_assets.assets.models import picture
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe import corpus_profile as describe
-from nomad_assets.recipe import curation, embedding, models, plots
-from nomad_assets.recipe.engines import Engine, choose_engine
-from nomad_assets.recipe.masking import Turns
-from nomad_assets.recipe.synthesis import completed, synthesize
+from nomad_assets.recipe.curation import corpus_figures as describe
+from nomad_assets.recipe.curation import curate, embedding
+from nomad_assets.recipe.generation.engine import Engine, choose_engine
+from nomad_assets.recipe.generation.synthesis import completed, synthesize
+from nomad_assets.recipe.models.base_models import BUILT_IN, build_base_model
+from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+from nomad_assets.recipe.models.turns import Turns
+from nomad_assets.recipe.report import plots
 
 EMBEDDINGS = "embeddings.safetensors"
 
@@ -32,10 +35,10 @@ def _synthetic_corpus(project: Project) -> dg.AssetsDefinition:
         Wrong if an attempt is missing. That few of them completed is a result: a masked teacher never learned to end
         a prompt.
         """
-        models.quiet()
+        quiet()
         settings = work.profile.synthesis
         teacher = work.parent("teacher_model") / "model"
-        turns = Turns(models.load_tokenizer(teacher), str(teacher))
+        turns = Turns(load_tokenizer(teacher), str(teacher))
         longest = settings.prompt.max_new_tokens + settings.response.max_new_tokens
         name = _chosen_engine(work, settings.target * longest)
         pair = _EnginePair(work, name, teacher, turns)
@@ -93,16 +96,16 @@ class _EnginePair:
             return self.writer, self.turns
         if self.other is None:
             folder = self._answerer_folder(settings.answerer, settings.answerer_chat_template)
-            turns = Turns(models.load_tokenizer(folder), settings.answerer)
+            turns = Turns(load_tokenizer(folder), settings.answerer)
             self.other = self._open(folder, turns), turns
         return self.other
 
     def _answerer_folder(self, source: str, template: str | None) -> Path:
-        source = source if source in models.BUILT_IN else self.work.profile.resolve(source)
+        source = source if source in BUILT_IN else self.work.profile.resolve(source)
         folder = self.work.scratch / "answerer"
         if not (folder / "config.json").is_file():
             template = template if template in (None, "chatml") else self.work.profile.resolve(template)
-            models.build_base_model(
+            build_base_model(
                 source, folder, chat_template=template, dtype=self.work.profile.base_model.dtype, corpus=[], seed=0
             )
         return folder
@@ -138,7 +141,7 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
         """
         from safetensors.numpy import save_file
 
-        models.quiet()
+        quiet()
         settings = work.profile.curation
         corpus = work.read("synthetic_corpus", "corpus.parquet")
         subset, pool = work.read("seed_subset", "seeds.parquet"), work.read("seed_examples", "seeds.parquet")
@@ -149,14 +152,14 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
         of_pool, of_subset = (embedder.embed(seeds["prompt"].to_list()) for seeds in (pool, subset))
         of_rows = embedder.embed(done["prompt"].to_list(), work.progress)
         questions = question_triples(stored_questions(work))
-        curated = curation.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings, work.progress)
+        curated = curate.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings, work.progress)
         work.write(curated, "curated.parquet", schemas.CuratedCorpus)
         relevance, novelty = embedding.among_seeds(of_subset, of_pool)
         points = subset.select("id").with_columns(relevance=relevance, novelty=novelty)
         work.write(points.with_columns(pl.exclude("id").fill_nan(None)), "seed_points.parquet", schemas.SeedPoints)
         save_file({"completed": of_rows}, work.stage / EMBEDDINGS)
-        counts = curation.reason_counts(curated)
-        kept = counts.get(curation.KEPT, 0)
+        counts = curate.reason_counts(curated)
+        kept = counts.get(curate.KEPT, 0)
         if kept == 0 and not work.profile.student.include_seeds:
             raise NomadError(
                 f"curation kept none of {curated.height} rows ({counts}); raise synthesis.target, widen curation.band, or set "
@@ -169,7 +172,7 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
             metrics={
                 "kept": kept,
                 "keep_target": settings.keep,
-                **{f"reason_{reason}": counts.get(reason, 0) for reason in (curation.KEPT, *curation.REASONS)},
+                **{f"reason_{reason}": counts.get(reason, 0) for reason in (curate.KEPT, *curate.REASONS)},
             },
             metadata={
                 "preview": preview(

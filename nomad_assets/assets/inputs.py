@@ -7,9 +7,12 @@ import polars as pl
 
 from nomad_assets import schemas
 from nomad_assets.assets.project import Outcome, Project, Work
-from nomad_assets.profile import Profile, Source
-from nomad_assets.recipe import benchmarks, models, seeds
-from nomad_assets.recipe.sources import Rows, read_source
+from nomad_assets.profile.sections import Profile, Source
+from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
+from nomad_assets.recipe.data.sources import Rows, read_source
+from nomad_assets.recipe.evaluation import benchmarks
+from nomad_assets.recipe.models.base_models import BUILT_IN, TINY, build_base_model
+from nomad_assets.recipe.models.loading import quiet
 
 PREVIEW_ROWS = 5
 TOKENIZER_CORPUS_ROWS = 2000
@@ -28,7 +31,7 @@ def _seed_examples(project: Project) -> dg.AssetsDefinition:
         """
         sources = [_read(work.profile, source, work.withdrawn) for source in work.profile.seeds.sources]
         questions = question_triples(_question_tables(work.profile))
-        pool, left_out = seeds.build_pool(sources, questions, work.seed, work.withdrawn)
+        pool, left_out = build_pool(sources, questions, work.seed, work.withdrawn)
         work.write(pool, "seeds.parquet", schemas.SeedExamples)
         work.write(left_out, "left_out.parquet", schemas.LeftOut)
         reasons = dict(left_out.group_by("reason").len().iter_rows())
@@ -74,7 +77,7 @@ def _base_model(project: Project) -> dg.AssetsDefinition:
         Wrong if its chat template does not close every turn with a special token: a teacher could then never learn to
         end a prompt.
         """
-        models.quiet()
+        quiet()
         return Outcome(metrics=build_base(work.profile, work.stage / "model", work.withdrawn, work.seed))
 
     return base_model
@@ -83,17 +86,17 @@ def _base_model(project: Project) -> dg.AssetsDefinition:
 def build_base(profile: Profile, out: Path, withdrawn: dict[str, dict], seed: int) -> dict:
     """Write the profile's base model to `out`; facts for the manifest."""
     settings = profile.base_model
-    source = settings.source if settings.source in models.BUILT_IN else profile.resolve(settings.source)
+    source = settings.source if settings.source in BUILT_IN else profile.resolve(settings.source)
     template = settings.chat_template
     if template not in (None, "chatml"):
         template = profile.resolve(template)
     corpus: list[str] = []
-    if source == models.TINY:
+    if source == TINY:
         read = [_read(profile, entry, withdrawn) for entry in profile.seeds.sources]
         rows = [row for entry in read for row in entry.rows]
         rows = [row for row in rows if row.id not in withdrawn]
         corpus = [f"{row.prompt}\n{row.response}" for row in rows[:TOKENIZER_CORPUS_ROWS]]
-    return models.build_base_model(source, out, chat_template=template, dtype=settings.dtype, corpus=corpus, seed=seed)
+    return build_base_model(source, out, chat_template=template, dtype=settings.dtype, corpus=corpus, seed=seed)
 
 
 def _seed_subset(project: Project) -> dg.AssetsDefinition:
@@ -104,7 +107,7 @@ def _seed_subset(project: Project) -> dg.AssetsDefinition:
         Wrong if it has another number of rows than its partition says.
         """
         pool = work.read("seed_examples", "seeds.parquet")
-        subset = seeds.take_subset(pool, work.cell.train_size).select(schemas.columns(schemas.SeedSubset))
+        subset = take_subset(pool, work.cell.train_size).select(schemas.columns(schemas.SeedSubset))
         work.write(subset, "seeds.parquet", schemas.SeedSubset)
         return Outcome(rows=subset.height, metadata={"preview": preview(subset.select("prompt", "response", "source"))})
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from nomad_assets.recipe.embedding import Embedder
-from nomad_assets.recipe.engines import Engine, VllmEngine, open_engine
+from nomad_assets.recipe.curation.embedding import Embedder
+from nomad_assets.recipe.generation.engine import Engine, open_engine
+from nomad_assets.recipe.generation.vllm_engine import VllmEngine
 
 
 class Kept:

@@ -59,7 +59,7 @@ def work_precision(store: Store, setting: str, rows: int) -> str:
         return setting
     import torch
 
-    from nomad_assets.recipe.models import computes_in_bf16
+    from nomad_assets.recipe.models.device import computes_in_bf16
 
     kind = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"{platform.processor()} {_cpu()}"
     note = store.root / MEASURED / f"{digest([kind, os.cpu_count(), torch.__version__, rows])[:16]}.txt"

@@ -8,10 +8,11 @@ from nomad_assets.assets.inputs import preview
 from nomad_assets.assets.machine import TRAINED_ROWS, work_precision
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
-from nomad_assets.profile import Training
-from nomad_assets.recipe import models, plots
-from nomad_assets.recipe.launch import train_folder
-from nomad_assets.recipe.masking import Turns, training_rows
+from nomad_assets.profile.sections import Training
+from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+from nomad_assets.recipe.models.turns import Turns, training_rows
+from nomad_assets.recipe.report import plots
+from nomad_assets.recipe.training.launch import train_folder
 
 
 def model_assets(project: Project) -> list[dg.AssetsDefinition]:
@@ -73,9 +74,9 @@ def train_model(
     work: Work, examples: list[tuple[str, str, str]], prompt_loss_weight: float, settings: Training
 ) -> Outcome:
     """Train the base model on (id, prompt, response) triples and stage it as `model/` with its curve."""
-    models.quiet()
+    quiet()
     base = work.parent("base_model") / "model"
-    turns = Turns(models.load_tokenizer(base), str(base))
+    turns = Turns(load_tokenizer(base), str(base))
     rows, too_long = training_rows(turns, examples, prompt_loss_weight, settings.max_length)
     precision = work_precision(work.store, settings.precision, TRAINED_ROWS)
     result = train_folder(

@@ -18,13 +18,15 @@ from pydantic import Field
 from nomad_assets.assets.automation import condition, freshness
 from nomad_assets.assets.kept import Kept
 from nomad_assets.assets.machine import host, versions
+from nomad_assets.cells import Cell
 from nomad_assets.columns import column_metadata
 from nomad_assets.errors import NomadError
 from nomad_assets.integrations.openlineage import Attempt, emitter
 from nomad_assets.integrations.tracking import tracker
 from nomad_assets.lineage.sync import sync_if_free
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import Profile, changed
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.load import changed
+from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.memory import peak_memory, reset_peak_memory
 from nomad_assets.recipe.progress import Progress, silent
 from nomad_assets.recipe.seeding import derive_seed

@@ -7,8 +7,8 @@ from nomad_assets import schemas
 from nomad_assets.assets.inputs import preview, stored_questions
 from nomad_assets.assets.machine import DECODED_ROWS, work_precision
 from nomad_assets.assets.project import Outcome, Project, Work
-from nomad_assets.recipe import models
-from nomad_assets.recipe.evaluation import evaluate
+from nomad_assets.recipe.evaluation.evaluate import evaluate
+from nomad_assets.recipe.models.loading import quiet
 
 
 def score_assets(project: Project) -> list[dg.AssetsDefinition]:
@@ -46,7 +46,7 @@ def _base_scores(project: Project) -> dg.AssetsDefinition:
 
 
 def _score(work: Work, model: str) -> Outcome:
-    models.quiet()
+    quiet()
     settings = work.profile.evaluation
     tables = stored_questions(work)
     empty = pl.DataFrame(

@@ -52,8 +52,8 @@ def report(profile: ProfileOption = None) -> None:
 
     Example: nomad-assets report > report.md
     """
-    from nomad_assets.partitions import Cell
-    from nomad_assets.profile import load_profile
+    from nomad_assets.cells import Cell
+    from nomad_assets.profile.load import load_profile
     from nomad_assets.storage import Store
 
     with errors():
@@ -107,7 +107,7 @@ def ui(
 
     Example: nomad-assets ui --port 3001
     """
-    from nomad_assets.profile import load_profile, profile_path
+    from nomad_assets.profile.load import load_profile, profile_path
 
     with errors():
         load_profile(profile)

@@ -28,7 +28,7 @@ def export(
     from nomad_assets.errors import NomadError
     from nomad_assets.integrations.export import KINDS, export, repository
     from nomad_assets.integrations.export import push as upload
-    from nomad_assets.profile import load_profile
+    from nomad_assets.profile.load import load_profile
     from nomad_assets.stopping import ending_by_exit
 
     with errors(), ending_by_exit():

@@ -45,7 +45,7 @@ def prune(
 
     Example: nomad-assets prune --keep 2 --dry-run
     """
-    from nomad_assets.profile import load_profile
+    from nomad_assets.profile.load import load_profile
     from nomad_assets.retention import prune as remove
 
     with errors():

@@ -55,7 +55,7 @@ def inspect(
     Example: nomad-assets inspect data/seeds.jsonl --no-estimate
     """
     from nomad_assets.first_steps.survey import survey
-    from nomad_assets.profile import load_profile
+    from nomad_assets.profile.load import load_profile
 
     with errors(), console.status("reading and measuring"):
         found = survey(load_profile(profile), seeds, estimate)

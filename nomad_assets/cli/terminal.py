@@ -25,7 +25,7 @@ ProfileOption = Annotated[
 
 
 def open_store(profile: str | None):
-    from nomad_assets.profile import load_profile
+    from nomad_assets.profile.load import load_profile
     from nomad_assets.storage import Store
 
     return Store.of(load_profile(profile))

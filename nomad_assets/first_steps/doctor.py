@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from nomad_assets.errors import NomadError
-from nomad_assets.profile import Profile, load_profile
-from nomad_assets.recipe.embedding import PACKAGED
-from nomad_assets.recipe.models import BUILT_IN, SMOLLM2
+from nomad_assets.profile.load import load_profile
+from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.curation.embedding import PACKAGED
+from nomad_assets.recipe.models.base_models import BUILT_IN, SMOLLM2
 from nomad_assets.storage import Store
 
 State = Literal["ok", "note", "missing"]
@@ -124,8 +125,8 @@ def _machine(profile: Profile) -> Iterator[Line]:
     import psutil
     import torch
 
-    from nomad_assets.recipe.engines import choose_engine
-    from nomad_assets.recipe.models import computes_in_bf16
+    from nomad_assets.recipe.generation.engine import choose_engine
+    from nomad_assets.recipe.models.device import computes_in_bf16
 
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()

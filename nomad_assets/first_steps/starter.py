@@ -15,12 +15,14 @@ from pydantic_core import PydanticUndefined
 
 from nomad_assets.errors import NomadError
 from nomad_assets.names import NAME
-from nomad_assets.profile import PROJECT_FILE, Benchmark, Profile, Section, Training
-from nomad_assets.recipe.benchmarks import final_number, question_table
-from nomad_assets.recipe.overlap import COMMON, folded
-from nomad_assets.recipe.seeds import build_pool
-from nomad_assets.recipe.sources import Row, Rows, read_source
-from nomad_assets.recipe.wordings import Wordings
+from nomad_assets.profile.fields import Section
+from nomad_assets.profile.load import PROJECT_FILE
+from nomad_assets.profile.sections import Benchmark, Profile, Training
+from nomad_assets.recipe.curation.contamination import COMMON, folded
+from nomad_assets.recipe.curation.word_grams import Wordings
+from nomad_assets.recipe.data.seed_pool import build_pool
+from nomad_assets.recipe.data.sources import Row, Rows, read_source
+from nomad_assets.recipe.evaluation.benchmarks import final_number, question_table
 
 HELD_OUT, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.2, 3, 100
 FIRST_SIZE, SMALLEST_SIZE = 64, 4

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from rich.table import Table
 
+from nomad_assets.cells import Cell
 from nomad_assets.errors import printable
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import Profile
-from nomad_assets.recipe.benchmarks import question_table
-from nomad_assets.recipe.estimate import Estimate, Speed, forecast, measure
-from nomad_assets.recipe.inspection import SHOWN, Inspection, inspect
-from nomad_assets.recipe.sources import read_source
+from nomad_assets.first_steps.estimate import Estimate, Speed, forecast, measure
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.data.inspection import SHOWN, Inspection, inspect
+from nomad_assets.recipe.data.sources import read_source
+from nomad_assets.recipe.evaluation.benchmarks import question_table
 from nomad_assets.storage import Store
 
 MANY_REPEATS = 0.1
@@ -89,8 +90,8 @@ def survey(profile: Profile, source: str, estimate: bool) -> Survey:
 
     Raises NomadError on rows or a model that cannot be read.
     """
-    from nomad_assets.recipe.masking import Turns
-    from nomad_assets.recipe.models import load_tokenizer, quiet
+    from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+    from nomad_assets.recipe.models.turns import Turns
 
     quiet()
     rows = read_source(source if source.startswith("hf://") else os.path.realpath(source))

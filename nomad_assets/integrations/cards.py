@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import Profile
-from nomad_assets.recipe.benchmarks import is_share
-from nomad_assets.recipe.curation import KEPT, REASONS
-from nomad_assets.recipe.sources import source_name
+from nomad_assets.cells import Cell
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.curation.curate import KEPT, REASONS
+from nomad_assets.recipe.data.sources import source_name
+from nomad_assets.recipe.evaluation.benchmarks import is_share
 from nomad_assets.storage import Artifact
 
 RULES = {

@@ -21,11 +21,12 @@ from pathlib import Path
 
 import polars as pl
 
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.integrations.cards import Facts, dataset_card, model_card
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import Profile
-from nomad_assets.recipe.sources import HUB
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.data.sources import HUB
 from nomad_assets.steps import STEPS, is_current, is_withdrawn
 from nomad_assets.storage import Artifact, Store
 

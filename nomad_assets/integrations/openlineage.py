@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from nomad_assets.cells import Cell
 from nomad_assets.columns import sources, table_schema
 from nomad_assets.errors import NomadError
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import Profile
+from nomad_assets.profile.sections import Profile
 from nomad_assets.storage import Artifact
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nomad_assets.errors import NomadError
-from nomad_assets.profile import Profile
+from nomad_assets.profile.sections import Profile
 from nomad_assets.storage import MANIFEST, Artifact
 
 if TYPE_CHECKING:

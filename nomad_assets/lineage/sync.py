@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.tables import TABLES, VERSION, statements
-from nomad_assets.partitions import Cell
 from nomad_assets.steps import SCORES
 from nomad_assets.storage import PRUNED, Manifest, Store, read_manifest
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nomad_assets_tests.browser.conftest import shoot
-from nomad_assets_tests.recipe.test_report import NASTY, make_data
+from nomad_assets_tests.recipe.report.test_build import NASTY, make_data
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
 

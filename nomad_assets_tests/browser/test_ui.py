@@ -2,8 +2,9 @@
 
 import pytest
 
-from nomad_assets.partitions import Cell, Grid
-from nomad_assets.profile import load_profile
+from nomad_assets.cells import Cell
+from nomad_assets.profile.grid import Grid
+from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import STEPS, is_current
 from nomad_assets.storage import Store
 from nomad_assets_tests.browser.conftest import shoot

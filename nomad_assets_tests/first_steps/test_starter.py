@@ -9,8 +9,10 @@ from typer.testing import CliRunner
 from nomad_assets.cli import app
 from nomad_assets.errors import NomadError
 from nomad_assets.first_steps.starter import commented_profile, start
-from nomad_assets.profile import Profile, Section, load_profile
-from nomad_assets.recipe.sources import read_source
+from nomad_assets.profile.fields import Section
+from nomad_assets.profile.load import load_profile
+from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.data.sources import read_source
 from nomad_assets_tests.test_graph import ROOT
 
 SHIPPED = ROOT / "data" / "seed" / "trivia.jsonl"
@@ -140,7 +142,7 @@ def test_nothing_is_written_over_and_nothing_half(tmp_path: Path) -> None:
 
 
 def test_sizes_are_of_what_the_pool_will_hold(tmp_path: Path) -> None:
-    from nomad_assets.recipe.seeds import build_pool, take_subset
+    from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
 
     text = "Tom has {} bags with three apples in each of them, and he gives one whole bag to his sister Ann. How many?"
     rows = [{"prompt": f"Question {i}?", "response": str(i)} for i in range(8)] * 2
@@ -176,8 +178,8 @@ def write(path: Path, rows: list[dict]) -> str:
 
 def pool_of(folder: Path) -> tuple[int, list[str]]:
     """What a run would make of a project: the pool's size, and why it leaves rows out."""
-    from nomad_assets.recipe.benchmarks import question_table
-    from nomad_assets.recipe.seeds import build_pool
+    from nomad_assets.recipe.data.seed_pool import build_pool
+    from nomad_assets.recipe.evaluation.benchmarks import question_table
 
     profile = load_profile(str(folder / "nomad.toml"))
     read = {name: read_source(str(folder / "data" / f"{name}.jsonl")) for name in ("seeds", "questions")}
@@ -209,7 +211,7 @@ def test_rows_that_share_an_instruction_are_seeds_like_any_other(tmp_path: Path,
 
 @pytest.mark.parametrize("script", ["Chinese", "Hindi", "digits", "English"])
 def test_caps_hold_the_longest_row_in_any_script(tmp_path: Path, smollm2_model: Path, script: str) -> None:
-    from nomad_assets.recipe.models import load_tokenizer
+    from nomad_assets.recipe.models.loading import load_tokenizer
 
     texts = {
         "Chinese": "今天天气很好，我们去公园散步吧。" * 6, "Hindi": "हिन्दी में एक लंबा वाक्य। " * 4, "digits": "12345 67890 " * 20,

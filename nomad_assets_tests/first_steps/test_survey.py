@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from nomad_assets.cli import app
 from nomad_assets.first_steps.doctor import examine
-from nomad_assets.profile import load_profile
-from nomad_assets.recipe.estimate import Speed, forecast
-from nomad_assets.recipe.inspection import languages
+from nomad_assets.first_steps.estimate import Speed, forecast
+from nomad_assets.profile.load import load_profile
+from nomad_assets.recipe.data.inspection import languages
 from nomad_assets_tests.test_graph import write_profile
 
 ROWS = [

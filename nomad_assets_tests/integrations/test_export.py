@@ -11,10 +11,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from nomad_assets.cells import Cell
 from nomad_assets.cli import app
 from nomad_assets.errors import NomadError
 from nomad_assets.integrations.export import export
-from nomad_assets.partitions import Cell
 from nomad_assets_tests.integrations.hub import TOKEN, serving
 
 CELL = "16/unmasked"

@@ -22,12 +22,13 @@ from pathlib import Path
 import attr
 import pytest
 
+from nomad_assets.cells import Cell
 from nomad_assets.columns import table_schema
 from nomad_assets.errors import NomadError
 from nomad_assets.integrations import openlineage
 from nomad_assets.integrations.openlineage import Attempt, Emitter, emitter
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import Profile, load_profile
+from nomad_assets.profile.load import load_profile
+from nomad_assets.profile.sections import Profile
 from nomad_assets.storage import Artifact, Manifest
 from nomad_assets_tests.test_graph import ROOT
 

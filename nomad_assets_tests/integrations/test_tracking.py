@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.integrations.tracking import tracker
-from nomad_assets.partitions import Cell
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 from nomad_assets.storage import Store
 from nomad_assets_tests.test_graph import run, write_profile
 

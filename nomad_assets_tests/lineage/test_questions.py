@@ -7,10 +7,10 @@ import pytest
 
 import nomad_assets.lineage
 from benchmarks.history import History
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.questions import ask
 from nomad_assets.lineage.tables import MACROS, TABLES, VIEWS
-from nomad_assets.partitions import Cell
 from nomad_assets.storage import Store
 
 README = (Path(nomad_assets.lineage.__file__).parent / "README.md").read_text(encoding="utf-8")

@@ -9,10 +9,10 @@ import duckdb
 import pytest
 
 from benchmarks.history import History
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage import sync as lineage
 from nomad_assets.lineage.tables import TABLES
-from nomad_assets.partitions import Cell
 from nomad_assets.storage import Store
 from nomad_assets_tests.conftest import lineage_contents as contents
 from nomad_assets_tests.lineage.conftest import ARTIFACTS

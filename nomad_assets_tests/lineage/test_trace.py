@@ -5,10 +5,10 @@ import pytest
 from rich.console import Console
 
 from benchmarks.history import History
+from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.sync import reading
 from nomad_assets.lineage.trace import draw, trace
-from nomad_assets.partitions import Cell
 from nomad_assets.storage import Store
 
 

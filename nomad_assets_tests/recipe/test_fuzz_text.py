@@ -13,16 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomad_assets.errors import NomadError
-from nomad_assets.profile import Benchmark, Sampling, Synthesis
-from nomad_assets.recipe import synthesis
-from nomad_assets.recipe.benchmarks import question_table, score
-from nomad_assets.recipe.engines import Generation, Request, TransformersEngine
-from nomad_assets.recipe.evaluation import _harness_model, evaluate
-from nomad_assets.recipe.masking import Turns, training_rows
-from nomad_assets.recipe.models import CHATML, load_tokenizer
-from nomad_assets.recipe.overlap import ContaminationIndex, folded, tokens
-from nomad_assets.recipe.seeds import build_pool, take_subset
-from nomad_assets.recipe.sources import Row, Rows, read_source
+from nomad_assets.profile.sections import Benchmark, Sampling, Synthesis
+from nomad_assets.recipe.curation.contamination import ContaminationIndex, folded, tokens
+from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
+from nomad_assets.recipe.data.sources import Row, Rows, read_source
+from nomad_assets.recipe.evaluation.benchmarks import question_table, score
+from nomad_assets.recipe.evaluation.evaluate import _harness_model, evaluate
+from nomad_assets.recipe.generation import synthesis
+from nomad_assets.recipe.generation.engine import Generation, Request
+from nomad_assets.recipe.generation.transformers_engine import TransformersEngine
+from nomad_assets.recipe.models.base_models import CHATML
+from nomad_assets.recipe.models.loading import load_tokenizer
+from nomad_assets.recipe.models.turns import Turns, training_rows
 from nomad_assets.schemas import LeftOut, SeedExamples, validate
 from nomad_assets_tests.test_fuzz import ODD, examples, is_plain
 

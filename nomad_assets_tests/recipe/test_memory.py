@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nomad_assets.recipe.memory import take_from_file
-from nomad_assets.recipe.models import load_model
+from nomad_assets.recipe.models.loading import load_model
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where weights lie is only told by Linux")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from nomad_assets.recipe import plots
+from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.report.answer import answer
 from nomad_assets.recipe.report.comparisons import Findings
 from nomad_assets.recipe.report.corpora import costs, dropped_rows, examples, lenses, row_points

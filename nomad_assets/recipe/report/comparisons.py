@@ -13,9 +13,9 @@ import numpy as np
 import polars as pl
 
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe.benchmarks import LOG_PROBABILITY, primary
+from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
+from nomad_assets.recipe.evaluation.statistics import Difference, stratified_bootstrap
 from nomad_assets.recipe.report.data import ReportData
-from nomad_assets.recipe.statistics import Difference, stratified_bootstrap
 
 LOGPROB = LOG_PROBABILITY
 LOWER_IS_BETTER = frozenset(

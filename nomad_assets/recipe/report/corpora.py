@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from nomad_assets.recipe import plots
+from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.report.data import STEP_SECONDS, ReportData
 from nomad_assets.recipe.report.page import Block, Bullets, Columns, Example, Paragraph, Picture, Reader, Table
 from nomad_assets.recipe.report.wording import duration, number, percent, ratio

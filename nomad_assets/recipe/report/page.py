@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nomad_assets.recipe import plots
-from nomad_assets.recipe.plots import INK
+from nomad_assets.recipe.report import plots
+from nomad_assets.recipe.report.plots import INK
 
 SCRIPT, STYLE = Path(__file__).with_name("page.js"), Path(__file__).with_name("page.css")
 

@@ -1,0 +1,165 @@
+"""What a grid will take on this machine, from a short measurement: a few training steps and one decoded batch."""
+
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from nomad_assets.profile.sections import Profile, Training
+from nomad_assets.recipe.generation.engine import Request, open_engine
+from nomad_assets.recipe.memory import peak_memory, reset_peak_memory
+from nomad_assets.recipe.models.device import device
+from nomad_assets.recipe.models.loading import load_tokenizer
+from nomad_assets.recipe.models.turns import TrainingRow, Turns, training_rows
+from nomad_assets.recipe.training.launch import train_folder
+from nomad_assets.recipe.training.trainer import passes, rows_per_step
+
+MEASURED_STEPS = 3
+DECODED_ROWS, DECODED_TOKENS = 32, 24
+READ = 1000  # rows that are looked at for some that fit
+
+
+# Fixed costs, measured on two CPU cores: of a curated corpus, of each of its rows, and of lm-evaluation-harness a model.
+CURATED_SECONDS, CURATED_ROW_SECONDS, HARNESS_SECONDS = 0.3, 0.005, 0.8
+FORWARD_SHARE = 1 / 3  # of the time of a trained token, whose backward pass costs twice its forward pass
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Measured on this machine with the profile's base model. Tokens are real ones, never padding."""
+
+    trained_per_second: float
+    """Tokens, in steps as the teacher's settings make them."""
+    step_seconds: float
+    """What an optimizer step takes whatever its rows."""
+    token_seconds: float
+    """What a token of a row adds to its step."""
+    decoded_per_second: float
+    open_seconds: float
+    """Loading a model to decode with."""
+    start_seconds: float
+    """Loading, warming up and saving a model, which every trained model pays."""
+    base_seconds: float
+    """Building the base model."""
+    model_bytes: int
+    """On disk."""
+    peak_bytes: int | None
+    """Of this process's resident memory while training; None where the platform does not tell, and where the work is done
+    elsewhere: on a GPU, or by several processes."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One line of the forecast: an asset, how often it is made, and what all of them take together."""
+
+    asset: str
+    times: int
+    seconds: float
+    bytes: int
+
+
+def measure(profile: Profile, base: Path, base_seconds: float, examples: list[tuple[str, str, str]]) -> Speed:
+    """Train on some (id, prompt, response) triples for a few steps and decode one batch.
+
+    Raises NomadError when none of them fits in `teacher.max_length`.
+    """
+    turns = Turns(load_tokenizer(base), str(base))
+    rows, _ = training_rows(turns, examples[:READ], 1.0, profile.teacher.max_length)
+    with tempfile.TemporaryDirectory() as folder:
+        known = reset_peak_memory()
+        full, single, start = _train(profile, base, rows, Path(folder))
+        here = device().type == "cpu" and profile.teacher.processes == 1
+        peak = peak_memory(known) if here else None
+        size = sum(path.stat().st_size for path in (Path(folder) / "model").rglob("*") if path.is_file())
+    # What a full step and one of a single row differ by is the price of the tokens.
+    per_step = rows_per_step(profile.teacher)
+    tokens = sum(len(row.input_ids) for row in rows) / len(rows) * per_step
+    price = max(0.0, full - single) * per_step / (per_step - 1) if per_step > 1 else full
+    decoded, opened = _decode(profile, base, turns)
+    return Speed(
+        trained_per_second=tokens / full, step_seconds=max(0.0, full - price), token_seconds=price / tokens,
+        decoded_per_second=decoded, open_seconds=opened, start_seconds=start, base_seconds=base_seconds, model_bytes=size,
+        peak_bytes=peak,
+    )  # fmt: skip
+
+
+def _train(profile: Profile, base: Path, rows: list[TrainingRow], folder: Path) -> tuple[float, float, float]:
+    """Seconds of a full step, of a step with one row, and of everything else, with the first step, which warms up."""
+    count = MEASURED_STEPS * rows_per_step(profile.teacher) + 1
+    rows = (rows * (1 + count // len(rows)))[:count]
+    settings = profile.teacher.model_copy(update={"epochs": 1.0, "min_steps": 0, "checkpoint_minutes": 60.0})
+    times: list[float] = []
+    begun = time.monotonic()
+    train_folder(
+        base, rows, settings, seed=0, scratch=folder / "scratch", out=folder / "model",
+        dtype=profile.base_model.dtype, progress=lambda *_: times.append(time.monotonic()),
+    )  # fmt: skip
+    start = time.monotonic() - begun - (times[-1] - times[0])
+    return (times[-2] - times[0]) / (len(times) - 2), times[-1] - times[-2], start
+
+
+def _decode(profile: Profile, base: Path, turns: Turns) -> tuple[float, float]:
+    """(tokens per second of one batch, seconds of loading the model)."""
+    begun = time.monotonic()
+    engine = open_engine(
+        "transformers", base, batch_size=DECODED_ROWS, max_length=DECODED_TOKENS + len(turns.header) + 2, pad_id=turns.pad,
+        precision=profile.synthesis.precision,
+    )  # fmt: skip
+    opened = time.monotonic() - begun
+    try:
+        requests = [Request(turns.header, number) for number in range(DECODED_ROWS)]
+        sampling = profile.synthesis.prompt.model_copy(update={"max_new_tokens": DECODED_TOKENS})
+        begun = time.monotonic()
+        written = engine.generate(requests, sampling, set())
+        return sum(len(generation.ids) for generation in written) / (time.monotonic() - begun), opened
+    finally:
+        engine.close()
+
+
+def forecast(
+    profile: Profile, speed: Speed, prompt_tokens: float, response_tokens: float, questions: dict[str, int]
+) -> list[Estimate]:
+    """What each asset of the whole grid takes: seconds and bytes on disk, all partitions together.
+
+    `prompt_tokens` (with the scaffolding) and `response_tokens` are means over the seed rows that fit; `questions` counts
+    those of each benchmark. Synthetic rows are taken to be as long; a teacher may write longer ones, and vLLM, where it is
+    used, is faster than what was measured. The untouched base is taken to answer each question to its limit.
+    """
+    sizes, arms = profile.grid.train_sizes, len(profile.grid.prompt_loss) * profile.grid.replicates
+    cells = len(sizes) * arms
+
+    def training(rows: int, settings: Training) -> float:
+        epochs = passes(settings, rows)
+        steps = epochs * math.ceil(rows / rows_per_step(settings))
+        tokens = epochs * rows * (prompt_tokens + response_tokens)
+        return speed.start_seconds + steps * speed.step_seconds + tokens * speed.token_seconds
+
+    def scoring(tokens: float) -> float:
+        read = sum(questions.values()) * (prompt_tokens + response_tokens) * speed.token_seconds * FORWARD_SHARE
+        return speed.open_seconds + HARNESS_SECONDS + read + tokens / speed.decoded_per_second
+
+    keep, own = profile.curation.keep, profile.student.include_seeds
+    each = profile.synthesis.responses_per_prompt
+    attempts = min(profile.synthesis.max_attempts, round(1.3 * profile.synthesis.target / each))
+    row_tokens = prompt_tokens + each * response_tokens
+    corpus = speed.open_seconds + attempts * row_tokens / speed.decoded_per_second
+    row_bytes = int(attempts * row_tokens * 6)
+    answers = sum(questions.values()) * response_tokens
+    longest = sum(count * profile.benchmarks[name].max_new_tokens for name, count in questions.items())
+    scored = (cells + len(sizes)) * scoring(answers) + scoring(longest)
+    return [
+        Estimate("base_model", 1, speed.base_seconds, speed.model_bytes),
+        Estimate("teacher_model", cells, arms * sum(training(n, profile.teacher) for n in sizes), cells * speed.model_bytes),
+        Estimate("synthetic_corpus", cells, cells * corpus, cells * row_bytes),
+        Estimate(
+            "curated_corpus", cells, cells * (CURATED_SECONDS + CURATED_ROW_SECONDS * attempts),
+            cells * (2 * row_bytes + attempts * 1536),
+        ),
+        Estimate(
+            "student_model", cells, arms * sum(training(keep + (n if own else 0), profile.student) for n in sizes),
+            cells * speed.model_bytes,
+        ),
+        Estimate("control_model", len(sizes), sum(training(n, profile.student) for n in sizes), len(sizes) * speed.model_bytes),
+        Estimate("scores", cells + len(sizes) + 1, scored, 0),
+    ]  # fmt: skip

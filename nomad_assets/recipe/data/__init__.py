@@ -1,0 +1,1 @@
+"""Rows as they come: sources, the seed pool, what a file holds."""

@@ -1,0 +1,1 @@
+"""Writing corpora: engines and synthesis."""

@@ -1,0 +1,1 @@
+"""Base models, tokenizers, chat turns and the device they run on."""

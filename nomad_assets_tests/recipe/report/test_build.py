@@ -1,0 +1,446 @@
+"""The report on synthetic data: the right verdicts, nothing lost, nothing that a model wrote breaking out."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import polars as pl
+import pytest
+
+from nomad_assets.errors import NomadError
+from nomad_assets.recipe.evaluation.statistics import bootstrap_interval
+from nomad_assets.recipe.report.build import Report, ReportData, build_report
+
+NASTY = "<script>alert('x')</script> a | b ``` ~~~ \x1b[31m\u202e\n| c | d |\n# not a heading <img src=x onerror=y>"
+RESULT_SCHEMA = {
+    "kind": pl.String, "train_size": pl.Int64, "arm": pl.String, "prompt_loss": pl.String, "weight": pl.Float64,
+    "replicate": pl.Int64, "benchmark": pl.String, "question_id": pl.String, "metric": pl.String, "value": pl.Float64,
+}  # fmt: skip
+MODEL = ["kind", "train_size", "arm", "prompt_loss", "weight", "replicate"]
+
+
+def models(sizes, weights, replicates, control=True):
+    """(kind, train_size, arm, prompt_loss, weight, replicate) of every model of a grid."""
+    yield ("base", None, None, None, None, None)
+    for size in sizes:
+        if control:
+            yield ("control", size, None, None, None, None)
+        for name, weight in weights.items():
+            for replicate in range(replicates):
+                yield ("student", size, name if replicates == 1 else f"{name}-s{replicate}", name, weight, replicate)
+
+
+def make_results(grid, benchmarks, right, questions=80, seed=5):
+    """Per-question results; `right(model)` is the chance of a right answer. Questions differ in difficulty."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for benchmark, rule in benchmarks.items():
+        difficulty = generator.uniform(size=questions)
+        for model in grid:
+            hit = (difficulty + generator.normal(0, 0.05, questions) < right(model)).astype(float)
+            metrics = {"exact_match": hit, "answer_logprob": right(model) - 3 * difficulty - 0.3}
+            if rule == "gsm8k":
+                metrics |= {"lm_eval_strict": hit, "lm_eval_flexible": np.maximum(hit, difficulty < 0.05)}
+            else:
+                metrics |= {"f1": np.clip(hit + 0.2, 0, 1), "lm_eval_exact_match": hit}
+            for metric, values in metrics.items():
+                rows += [(*model, benchmark, f"q{i}", metric, float(v)) for i, v in enumerate(values)]
+    return pl.DataFrame(rows, schema=RESULT_SCHEMA, orient="row")
+
+
+def make_scores(results):
+    rows = []
+    for key, group in results.group_by([*MODEL, "benchmark", "metric"], maintain_order=True):
+        interval = bootstrap_interval(group["value"].to_numpy(), resamples=200, seed=0)
+        rows.append((*key, interval.n, interval.mean, interval.low, interval.high))
+    schema = {k: v for k, v in RESULT_SCHEMA.items() if k not in ("question_id", "value")}
+    schema |= {"n": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def make_corpora(grid, kept):
+    rows = []
+    for kind, size, arm, name, weight, replicate in grid:
+        if kind != "student":
+            continue
+        n = kept(size, arm)
+        rows.append(
+            {
+                "train_size": size,
+                "arm": arm,
+                "prompt_loss": name,
+                "weight": weight,
+                "replicate": replicate,
+                "attempts": 400,
+                "prompts_completed": 120 + int(240 * weight),
+                "completed": 100 + int(220 * weight),
+                "kept": n,
+                "keep_target": 96,
+                "relevance_all": 0.41 + 0.1 * weight,
+                "relevance_kept": 0.45 + 0.11 * weight if n else None,
+                "novelty_all": 0.62 - size / 800,
+                "novelty_kept": 0.57 - size / 900 + 0.03 * weight if n else None,
+                "distinct_prompts": 0.8 + 0.15 * weight,
+                "prompt_tokens": 21_000,
+                "response_tokens": 34_000,
+                "teacher_seconds": 44.0 + size,
+                "synthesis_seconds": 310.0,
+                "curation_seconds": 12.5,
+                "student_seconds": 130.0,
+            }
+        )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def make_rows(grid):
+    generator = np.random.default_rng(3)
+    seed_prompt = "A baker fills 4 trays with 12 rolls each. How many rolls are there?"
+    rows = []
+    for kind, size, arm, _, weight, _ in grid:
+        if kind != "student":
+            continue
+        for i in range(40):
+            verdict = "kept" if i % 2 else "dropped"
+            prompt = f"Mara packs {i + 2} boxes with {i + 5} pears each. How many pears does she pack in all? [{arm}]"
+            rows.append(
+                {
+                    "train_size": size,
+                    "arm": arm,
+                    "id": f"{size}-{arm}-{i:03d}",
+                    "verdict": verdict,
+                    "reason": "kept" if verdict == "kept" else ["near repeat", "outside the band"][i // 2 % 2],
+                    "prompt": None if i == 4 else prompt,
+                    "response": None if i == 4 else f"{i + 2} * {i + 5}\n#### {(i + 2) * (i + 5)}",
+                    "relevance": None if i == 4 else float(generator.normal(0.45 + 0.1 * weight, 0.08)),
+                    "novelty": None if i == 4 else float(generator.normal(0.5, 0.1)),
+                    "nearest_seed_prompt": None if i == 4 else seed_prompt,
+                    "nearest_seed_response": None if i == 4 else "4 * 12 = 48\n#### 48",
+                }
+            )
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def make_seeds(sizes):
+    points = [(s, f"seed{i}", 0.5 + i / 200, 0.3 + i / 100, f"Seed prompt {i}") for s in sizes for i in range(s)]
+    return pl.DataFrame(points, schema=["train_size", "id", "relevance", "novelty", "prompt"], orient="row")
+
+
+def make_data(
+    sizes=(16, 64), weights=None, replicates=1, benchmarks=None, right=None, kept=lambda size, arm: 96, control=True,
+    questions=80,
+) -> ReportData:  # fmt: skip
+    """ReportData of a whole grid. `right` plants each model's chance of a right answer."""
+    weights = weights or {"masked": 0.0, "unmasked": 1.0}
+    benchmarks = benchmarks or {"trivia": "triviaqa", "sums": "gsm8k"}
+    right = right or (lambda model: {"base": 0.15, "control": 0.25}.get(model[0]) or 0.3 + 0.2 * model[4])
+    grid = list(models(sizes, weights, replicates, control))
+    results = make_results(grid, benchmarks, right, questions)
+    corpora = make_corpora(grid, kept)
+    cells = corpora.select("train_size", "arm", "kept").rows()
+    reasons = [
+        row for size, arm, n in cells
+        for row in ((size, arm, "kept", n), (size, arm, "near repeat", 30), (size, arm, "outside the band", 60))
+    ]  # fmt: skip
+    curve = [(s, a, n, 0.6 - n / 900 - s / 1000) for s, a, _ in cells for n in (16, 32, 64, 96)]
+    return ReportData(
+        profile_name="quickstart",
+        settings={
+            "base model": "smollm2-135m", "seed examples": 300, "benchmarks": benchmarks, "keep target": 96,
+            "engine": "transformers", "bootstrap_resamples": 400, "seed": 7,
+        },
+        scores=make_scores(results),
+        results=results,
+        corpora=corpora,
+        reasons=pl.DataFrame(reasons, schema=["train_size", "arm", "reason", "rows"], orient="row"),
+        rows=make_rows(grid),
+        seeds=make_seeds(sizes),
+        novelty_curve=pl.DataFrame(curve, schema=["train_size", "arm", "rows", "novelty"], orient="row"),
+        missing=["256/masked"],
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def planted() -> Report:
+    return build_report(make_data())
+
+
+class Outline(HTMLParser):
+    """Tags, attributes and text of a page; fails on a tag that is not closed in order."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.feed(page)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in ("meta", "br", "img", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_a_planted_difference_is_the_first_thing_said(planted):
+    opening = planted.markdown.split("## The answer")[1].lstrip().splitlines()[0]
+    assert opening.startswith("**Yes: unmasked (prompt loss weight 1) beat masked (prompt loss weight 0) by ")
+    assert "2 benchmarks (trivia and sums)" in opening and "train sizes 16 and 64" in opening
+    assert planted.recommended in ("16/unmasked", "64/unmasked")
+    assert "It beats a student trained on the same" in planted.markdown
+
+
+def test_sections_come_in_order(planted):
+    titles = re.findall(r"^## (.*)$", planted.markdown, flags=re.M)
+    assert titles == [
+        "The answer", "Recommended cell", "Leaderboard", "Paired comparisons", "Completion, yield and cost",
+        "Why rows were dropped", "Relevance and novelty", "All scoring rules side by side", "Synthetic rows to read",
+        "Settings", "Missing cells",
+    ]  # fmt: skip
+    assert "- 256/masked" in planted.markdown
+
+
+def test_a_difference_is_exact():
+    """Ten questions: unmasked right on nine, masked on two of those, so seven of ten differ: +70 points."""
+    right = {"unmasked": [1.0] * 9 + [0.0], "masked": [1.0] * 2 + [0.0] * 8}
+    rows = [
+        ("student", 16, name, name, weight, 0, "trivia", f"q{i}", "exact_match", value)
+        for name, weight in (("masked", 0.0), ("unmasked", 1.0))
+        for i, value in enumerate(right[name])
+    ]
+    results = pl.DataFrame(rows, schema=RESULT_SCHEMA, orient="row")
+    report = build_report(replace(make_data(sizes=(16,)), results=results, scores=make_scores(results)))
+    row = report.comparisons.filter(pl.col("train_size") == 16, pl.col("benchmark") == "trivia").row(0, named=True)
+    assert (row["a"], row["b"], row["n"], row["verdict"]) == ("unmasked", "masked", 10, "higher")
+    assert row["difference"] == pytest.approx(0.7)
+    assert row["low"] > 0.3 and row["high"] == pytest.approx(1.0, abs=0.11)
+    assert "There are no scores of the untouched base to compare with." in report.markdown
+
+
+def test_no_difference_is_called_so():
+    report = build_report(make_data(right=lambda model: 0.3))
+    assert "**No difference shown between unmasked" in report.markdown
+    assert "It is not shown to beat a student trained on the same" in report.markdown
+    assert "cannot be told apart by that metric" in report.markdown
+
+
+def test_a_loss_is_called_so():
+    report = build_report(make_data(right=lambda model: 0.5 - 0.25 * (model[4] or 0)))
+    assert "**No: unmasked (prompt loss weight 1) fell behind masked" in report.markdown
+    assert report.recommended.endswith("/masked")
+
+
+def test_ties_go_to_the_log_probability_then_to_the_cheaper():
+    data = make_data(sizes=(16, 64), right=lambda model: 0.3)
+    better = pl.when((pl.col("arm") == "unmasked") & (pl.col("train_size") == 64)).then(0.2).otherwise(0.0)
+    is_logprob = pl.col("metric") == "answer_logprob"
+    results = data.results.with_columns(value=pl.col("value") + pl.when(is_logprob).then(better).otherwise(0.0))
+    by_logprob = build_report(replace(data, results=results, scores=make_scores(results)))
+    assert by_logprob.recommended == "64/unmasked"
+    assert "64/unmasked gives the right answers the highest log-probability" in by_logprob.markdown
+
+    cheap = pl.when((pl.col("arm") == "masked") & (pl.col("train_size") == 64)).then(1000)
+    corpora = data.corpora.with_columns(prompt_tokens=cheap.otherwise(pl.col("prompt_tokens")))
+    by_cost = build_report(replace(data, corpora=corpora))
+    assert by_cost.recommended == "64/masked"
+    responses = data.corpora.filter(arm="masked", train_size=64)["response_tokens"][0]
+    assert f"the corpus of 64/masked took fewest generated tokens ({1000 + responses:,})" in by_cost.markdown
+    slow = data.corpora.with_columns(pl.col("^.*_seconds$") * pl.lit(7.0))
+    assert build_report(replace(data, corpora=slow)).recommended == build_report(data).recommended
+
+
+def test_an_unfilled_arm_is_said_in_words():
+    report = build_report(make_data(kept=lambda size, arm: 0 if (size, arm) == (16, "masked") else 96))
+    sentence = "16/masked could not fill its keep target: no row was kept of 96 wanted, from 100 completed rows in 400"
+    assert sentence in report.markdown and sentence in report.html
+    assert "| 16/masked | 400 | 30.0% | 100 | 0 of 96 | 0.0% | – | – |" in report.markdown
+
+
+def test_what_a_model_wrote_stays_text():
+    data = make_data(sizes=(16,))
+    planted = build_report(replace(data, rows=data.rows.with_columns(prompt=pl.lit(NASTY), id=pl.lit(NASTY))))
+    page, ours = without_scripts(planted.html)
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert "<img" not in page
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", page + planted.markdown)
+    assert not any(name.startswith("on") for name, _ in Outline(page).attributes)
+    holding = [json.dumps(json.loads(text)) for kind, text in ours if kind]
+    assert sum("alert('x')" in text for text in holding) == 2  # the scatter and the reader, as data
+    assert all("<" not in text for kind, text in ours if kind)
+    # The row has a run of three backticks, so its fence has four and nothing in it ends the block.
+    assert "````text\n<script>" in planted.markdown
+    assert "\n# not a heading <img src=x onerror=y>\n````" in planted.markdown
+
+
+def test_names_and_reasons_cannot_break_a_table():
+    data = make_data(sizes=(16,))
+    reasons = data.reasons.with_columns(pl.col("reason").replace("near repeat", "a | b\n<b>`c`"))
+    report = build_report(replace(data, reasons=reasons))
+    assert "| a \\| b &lt;b&gt;\\`c\\` |" in report.markdown
+    assert "<b>" not in report.html
+    lines = [line for line in report.markdown.split("## Why rows were dropped")[1].splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines[:3]} == {5}
+
+
+def test_a_cell_is_neither_emphasis_nor_a_link():
+    from markdown_it import MarkdownIt
+
+    from nomad_assets.recipe.report.page import _cell
+
+    text = "_x_ a/__b__/c ___d___ ~~y~~ exact_match *z* [a](b) <http://a.b> https://a.b www.c.d e@f.g"
+    escaped = _cell(text)
+    assert "exact_match" in escaped and not re.search(r"(?<!\\)(://|~)|www\.|\w@", escaped)
+    page = MarkdownIt("commonmark").enable("strikethrough").render(escaped)
+    assert html.unescape(page) == f"<p>{text}</p>\n"
+
+
+def without_scripts(page: str) -> tuple[str, list[tuple[str, str]]]:
+    """The page, and its scripts as (type, text); an empty type is one that runs."""
+    element = re.compile(r'<script(?: type="([^"]*)")?>(.*?)</script>', flags=re.S)
+    return element.sub("", page), element.findall(page)
+
+
+def test_only_the_two_scripts_that_the_page_names_run(planted):
+    _, scripts = without_scripts(planted.html)
+    running = [text for kind, text in scripts if not kind]
+    assert len(running) == 2 and "vegaEmbed" in running[0]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in running]
+    named = " ".join(f"'sha256-{digest}'" for digest in digests)
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', planted.html)[1]
+    assert policy.endswith(f"script-src {named}")
+    assert "default-src 'none'" in policy and "unsafe-eval" not in policy
+
+
+def test_the_reader_has_rows_of_every_cell_and_verdict(planted):
+    _, scripts = without_scripts(planted.html)
+    (reader,) = [found for kind, text in scripts if kind and "sides" in (found := json.loads(text))]
+    assert reader["sides"] == ["64/masked", "64/unmasked"] or reader["sides"] == ["16/masked", "16/unmasked"]
+    assert {(row["cell"], row["reason"]) for row in reader["rows"]} == {
+        (f"{size}/{arm}", reason)
+        for size in (16, 64)
+        for arm in ("masked", "unmasked")
+        for reason in ("kept", "near repeat", "outside the band")
+    }
+    assert all("Nearest seed response" in row["parts"] for row in reader["rows"] if "Response" in row["parts"])
+
+
+def test_html_loads_nothing_and_is_well_formed(planted):
+    page, _ = without_scripts(planted.html)
+    for name in ("http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"):  # names, not addresses
+        page = page.replace(name, "")
+    assert "http:" not in page and "https:" not in page and "//" not in page
+    page = Outline(page)
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert all(
+        value.startswith(("#", "data:image/")) for name, value in page.attributes
+        if name in ("href", "src", "xlink:href")
+    )  # fmt: skip
+    assert page.tags.count("figure") == 7 and page.tags.count("svg") == 7
+    assert sum(name == "aria-label" for name, _ in page.attributes) >= 7
+    assert ("scope", "row") in page.attributes and ("scope", "col") in page.attributes
+    assert "prefers-color-scheme: dark" in planted.html and "@media print" in planted.html
+
+
+def test_same_data_same_report(planted):
+    again = build_report(make_data())
+    assert again.html == planted.html and again.markdown == planted.markdown
+
+
+def test_replicates_are_averaged_per_question():
+    report = build_report(make_data(sizes=(16,), replicates=2, benchmarks={"trivia": "triviaqa"}))
+    assert report.comparisons.filter(pl.col("a") == "unmasked", pl.col("b") == "masked")["n"].unique().to_list() == [80]
+    assert "averaged over 2 replicates, which differ by up to" in report.markdown
+    assert re.fullmatch(r"16/unmasked-s[01]", report.recommended)
+
+
+def test_every_other_weight_meets_the_lowest():
+    report = build_report(make_data(sizes=(16,), weights={"unmasked": 1.0, "half": 0.5, "masked": 0.0}))
+    pairs = report.comparisons.select("a", "b").unique()
+    arms = {"unmasked", "half", "masked"}
+    assert {(a, b) for a, b in pairs.iter_rows() if b in arms} == {("half", "masked"), ("unmasked", "masked")}
+
+
+def test_one_arm_one_size_no_control():
+    report = build_report(make_data(sizes=(16,), weights={"unmasked": 1.0}, control=False))
+    assert "**It cannot be told here: the question needs students of two prompt loss weights.**" in report.markdown
+    assert "There are no scores of a student trained on the same seed examples alone" in report.markdown
+    assert report.recommended == "16/unmasked"
+    assert "Whether it beats a student trained on the same 16 seed examples alone is not known" in report.markdown
+
+
+def test_a_benchmark_only_some_cells_have():
+    data = make_data()
+    gone = (pl.col("benchmark") == "sums") & (pl.col("arm") == "unmasked") & (pl.col("train_size") == 64)
+    keep = ~gone.fill_null(value=False)
+    report = build_report(replace(data, results=data.results.filter(keep), scores=data.scores.filter(keep)))
+    assert report.recommended == "16/unmasked"  # 64/unmasked is no candidate: it lacks a benchmark
+
+
+def test_a_hub_task_with_its_own_metric_names():
+    data = make_data(sizes=(16,), benchmarks={"gsm8k": "gsm8k"})
+    renamed = data.results.filter(pl.col("metric") == "exact_match").with_columns(metric=pl.lit("acc,none"))
+    report = build_report(replace(data, results=renamed, scores=make_scores(renamed)))
+    assert "gsm8k acc,none" in report.markdown and report.recommended == "16/unmasked"
+
+
+def test_a_metric_where_less_is_better_is_shown_and_not_pooled():
+    data = make_data(sizes=(16,), benchmarks={"wiki": "task"})
+    renamed = data.results.filter(pl.col("metric") == "exact_match").with_columns(metric=pl.lit("perplexity"))
+    report = build_report(replace(data, results=renamed, scores=make_scores(renamed)))
+    assert report.recommended is None and "perplexity" in report.markdown
+
+
+def test_nothing_but_missing_cells():
+    data = make_data(sizes=(16,))
+    empty = {
+        name: getattr(data, name).clear()
+        for name in ("scores", "results", "corpora", "reasons", "rows", "seeds", "novelty_curve")
+    }  # fmt: skip
+    report = build_report(replace(data, **empty, missing=["16/masked", "16/unmasked"]))
+    assert report.recommended is None and report.comparisons.is_empty()
+    assert "- 16/unmasked" in report.markdown
+
+
+def test_rows_without_lenses_or_texts():
+    data = make_data(sizes=(16,))
+    rows = data.rows.with_columns(
+        relevance=pl.lit(None, pl.Float64), novelty=pl.lit(None, pl.Float64), prompt=pl.lit(None, pl.String),
+        response=pl.lit(None, pl.String), nearest_seed_prompt=pl.lit(None, pl.String),
+        nearest_seed_response=pl.lit(None, pl.String),
+    )  # fmt: skip
+    corpora = data.corpora.with_columns(pl.lit(None, pl.Float64).alias(c) for c in ("relevance_all", "relevance_kept"))
+    report = build_report(replace(data, rows=rows, corpora=corpora))
+    assert "(none was completed)" in report.markdown and "| 16/masked | – | – |" in report.markdown
+
+
+def test_a_result_that_is_no_number_is_an_error():
+    data = make_data(sizes=(16,))
+    third = pl.when(pl.col("question_id") == "q3")
+    broken = data.results.with_columns(value=third.then(float("nan")).otherwise("value"))
+    with pytest.raises(NomadError, match="not a finite number"):
+        build_report(replace(data, results=broken))
+
+
+def test_settings_that_intervals_depend_on_are_required():
+    data = make_data(sizes=(16,))
+    with pytest.raises(NomadError, match="bootstrap_resamples"):
+        build_report(replace(data, settings={"seed": 1}))
+
+
+def test_a_benchmark_on_the_floor_is_named():
+    report = build_report(make_data(sizes=(16,), right=lambda model: -1.0))
+    assert "trivia: no model has more than 0.0% right" in report.markdown
