@@ -22,7 +22,7 @@ begun = time.perf_counter()
 import dagster as dg
 from nomad_assets.assets.project import Project
 from nomad_assets.definitions import build_definitions
-from nomad_assets.profile import load_profile
+from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import STEPS, is_current
 imported = time.perf_counter()
 project = Project(load_profile())

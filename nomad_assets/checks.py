@@ -186,7 +186,7 @@ def teacher_ends_its_prompts(stored: Stored) -> Finding:
 
 @_check("curated_corpus")
 def no_kept_row_holds_a_benchmark_question(stored: Stored) -> Finding:
-    """No kept row contains a question of the current benchmarks, by the rule of recipe/overlap.py."""
+    """No kept row contains a question of the current benchmarks, by the rule of recipe/contamination.py."""
     questions = stored.questions()
     if questions is None:
         return Finding(True, "no local benchmark questions to compare with")

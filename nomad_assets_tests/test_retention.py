@@ -127,7 +127,7 @@ def test_while_the_newest_version_is_broken_the_one_before_stays(
 READ = """
 import sys, time
 from pathlib import Path
-from nomad_assets.partitions import Cell
+from nomad_assets.cells import Cell
 from nomad_assets.storage import Store
 store = Store(Path(sys.argv[1]))
 with store.reading([store.versions("teacher_model", Cell(2, "a"))[0]]):

@@ -269,7 +269,7 @@ def test_one_store_per_profile(tmp_path, monkeypatch):
 HOLD = """
 import sys, time
 from pathlib import Path
-from nomad_assets.partitions import Cell
+from nomad_assets.cells import Cell
 from nomad_assets.storage import Store
 root, marks = Path(sys.argv[1]), Path(sys.argv[2])
 with Store(root).staging("teacher_model", Cell(8, "unmasked"), "d" * 64) as stage:
@@ -281,7 +281,7 @@ with Store(root).staging("teacher_model", Cell(8, "unmasked"), "d" * 64) as stag
 PUBLISH_FOREVER = """
 import sys, itertools
 from pathlib import Path
-from nomad_assets.partitions import Cell
+from nomad_assets.cells import Cell
 from nomad_assets.storage import Store
 store, cell = Store(Path(sys.argv[1])), Cell(8, "unmasked")
 for number in itertools.count():

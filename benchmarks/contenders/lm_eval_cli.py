@@ -43,7 +43,7 @@ RULES = """\
 import sys
 
 sys.path.append({root!r})
-from nomad_assets.recipe.benchmarks import score
+from nomad_assets.recipe.evaluation.benchmarks import score
 
 
 def process_results(doc, results):

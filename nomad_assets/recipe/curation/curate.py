@@ -10,7 +10,7 @@ Rules in order; the first that a row breaks is its reason:
     near_repeat          word 3-gram Jaccard with an earlier row's prompt       evidence: that row's id, the similarity
     seed_copy            the prompt equals one of the teacher's own seed rows   evidence: the seed row's id
     near_seed_copy       the same by Jaccard                                    evidence: the seed row's id, the similarity
-    contaminated         a benchmark question, by the rule of overlap.py        evidence: the question, the share
+    contaminated         a benchmark question, by the rule of contamination.py        evidence: the question, the share
     outside_band         NormSim outside the band                               evidence: the band's bounds
     over_target          the corpus is full
 """

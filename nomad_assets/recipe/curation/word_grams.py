@@ -1,4 +1,4 @@
-"""Many texts at once, as word numbers in one flat array: what overlap.py says of one text, said of millions.
+"""Many texts at once, as word numbers in one flat array: what contamination.py says of one text, said of millions.
 
 No verdict here is approximate. A vocabulary gives each word a number, a word 3-gram is three of them, and two prompts are
 near-repeats when the Jaccard similarity of their 3-gram sets reaches the threshold t. Pairs are found by the prefix

@@ -2,7 +2,7 @@
 
 transformers keeps such rows apart with a mask over all pairs of tokens, which costs memory and time in the square of the
 whole sequence. Here each row attends alone: on CUDA in one variable-length kernel, on CPUs row by row. torch's fused
-CPU kernel is slow on short rows, above all backward, so up to 1,024 tokens attention is written out in kernels.py.
+CPU kernel is slow on short rows, above all backward, so up to 1,024 tokens attention is written out in kernels/fused.py.
 
 Models whose layers carry a state along the sequence (Mamba, linear attention) or bend attention in ways of their own
 cannot have rows laid end to end. They get a padded batch, one row a line.

@@ -8,7 +8,7 @@ summed over all rows of an optimizer step before dividing, so gradient accumulat
 loss and gradients as one large batch.
 
 Rows of a batch lie end to end in one sequence (packing.py), so no token is padding. The language-model head sees the S
-supervised positions alone, and its loss and gradients are taken a block of positions at a time (kernels.py): the
+supervised positions alone, and its loss and gradients are taken a block of positions at a time (kernels/fused.py): the
 logits, (S, V), never exist as a whole.
 """
 

@@ -276,7 +276,7 @@ def test_other_shapes_of_address(address):
 
 def test_a_hub_data_set_that_cannot_be_loaded():
     code = (
-        "from nomad_assets.errors import NomadError\nfrom nomad_assets.recipe.sources import read_source\n"
+        "from nomad_assets.errors import NomadError\nfrom nomad_assets.recipe.data.sources import read_source\n"
         "try: read_source('hf://nobody/nothing#main/train')\nexcept NomadError as error: print(error)"
     )
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}

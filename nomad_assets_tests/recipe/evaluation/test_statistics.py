@@ -35,7 +35,7 @@ def test_shares_follow_the_binomial():
 def test_drawing_counts_and_drawing_questions_agree(monkeypatch):
     values = np.array([0.0] * 60 + [1.0] * 40)
     nearly = values + np.linspace(0, 1e-9, 100)  # all distinct: drawn one by one, in several blocks
-    monkeypatch.setattr("nomad_assets.recipe.statistics.BLOCK", 1000)
+    monkeypatch.setattr("nomad_assets.recipe.evaluation.statistics.BLOCK", 1000)
     by_count = bootstrap_interval(values, resamples=8000, seed=3)
     by_question = bootstrap_interval(nearly, resamples=8000, seed=3)
     assert by_count.low == pytest.approx(by_question.low, abs=0.0101)
