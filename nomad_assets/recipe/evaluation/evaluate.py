@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.sections import Benchmark, Sampling
+from nomad_assets.profile.sections import Sampling, Scoring
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, local_task
 from nomad_assets.recipe.evaluation.statistics import bootstrap_interval
 from nomad_assets.recipe.generation.engine import Request
@@ -36,7 +36,7 @@ class Evaluation:
 
 def evaluate(
     folder: Path,
-    benchmarks: dict[str, Benchmark],
+    benchmarks: dict[str, Scoring],
     questions: "pl.DataFrame",
     *,
     batch_size: int,
@@ -169,7 +169,7 @@ def _harness_model(engine: TransformersEngine, turns: Turns, on_progress: Callab
     return lm
 
 
-def _task_manager(benchmarks: dict[str, Benchmark]):
+def _task_manager(benchmarks: dict[str, Scoring]):
     """The harness' task index; its 13,000 task files are read only when a profile names one of them."""
     from lm_eval.tasks import TaskManager
 

@@ -1,7 +1,11 @@
 """The device and the number format that this machine computes with."""
 
 import functools
+import os
+import platform
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,3 +45,28 @@ def _product_seconds(kind: "torch.dtype", rows: int) -> float:
         a @ b
         times.append(time.perf_counter() - begun)
     return min(times)
+
+
+# Rows of the matrix products that decide about a precision: of a training step, and of decoding a batch.
+TRAINED_ROWS, DECODED_ROWS = 512, 64
+
+
+def agreed_precision(setting: str, rows: int, agreed: Callable[[str, Callable[[], str]], str]) -> str:
+    """`bf16` or `fp32` for products of that many rows; `auto` is what a machine of this kind measured the first time.
+
+    It is measured in time, so that a busy moment could turn it; and all processes that work together must compute alike.
+    So `agreed` (question, how to answer it) gives the answer that they share, one for each kind of machine.
+    """
+    if setting != "auto":
+        return setting
+    import torch
+
+    kind = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"{platform.processor()} {_cpu()}"
+    question = f"precision of {rows} rows on {kind}, {os.cpu_count()} cores, torch {torch.__version__}"
+    return agreed(question, lambda: "bf16" if computes_in_bf16(rows) else "fp32")
+
+
+def _cpu() -> str:
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text(encoding="utf-8").splitlines() if facts.is_file() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
-from nomad_assets.storage import sync_path
+from nomad_assets.durable import sync_path
 
 if TYPE_CHECKING:
     import torch

@@ -1,1 +1,0 @@
-"""Wiring: each asset reads its inputs, calls one function of the recipe, validates, and publishes."""

@@ -1,0 +1,1 @@
+"""How a step runs, whatever it does: declarations, fingerprints, the runner, checks, listeners. Knows no step."""

@@ -1,0 +1,155 @@
+"""Running one step in one cell: reuse, stage, body, publish."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nomad_assets.cells import Cell
+from nomad_assets.engine.fingerprint import Change, Fingerprint, drift, fingerprint
+from nomad_assets.engine.grid import Grid
+from nomad_assets.engine.inputs import Inputs, Parents
+from nomad_assets.engine.listeners import Attempt, Audience, Listener, Run
+from nomad_assets.engine.machine import host, libraries
+from nomad_assets.engine.output import Output, Shown
+from nomad_assets.engine.step import Config, Step
+from nomad_assets.errors import NomadError
+from nomad_assets.recipe.memory import peak_memory, reset_peak_memory
+from nomad_assets.store.manifests import Artifact
+from nomad_assets.store.protocol import Stage, Store
+
+
+@dataclass(frozen=True)
+class Made:
+    artifact: Artifact
+    shown: dict[str, Shown] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reused:
+    artifact: Artifact
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a step would be made from now."""
+
+    config: Config
+    parents: Parents
+    wanted: Fingerprint
+    withdrawals: list[dict]
+
+
+def withdrawn_rows(withdrawals: list[dict]) -> dict[str, dict]:
+    """All seed rows that were withdrawn: id -> source and content key."""
+    return {row: facts for withdrawal in withdrawals for row, facts in withdrawal["rows"].items()}
+
+
+def is_withdrawn(artifact: Artifact, withdrawals: list[dict]) -> bool:
+    """Whether a withdrawn seed row reached this artifact."""
+    return any(artifact.manifest.artifact_id in withdrawal["artifacts"] for withdrawal in withdrawals)
+
+
+def serves(artifact: Artifact | None, wanted: Fingerprint, withdrawals: list[dict]) -> bool:
+    """Whether an artifact is what a run would make now."""
+    return (
+        artifact is not None
+        and artifact.manifest.fingerprint == wanted.digest
+        and not is_withdrawn(artifact, withdrawals)
+    )
+
+
+def plan(step: Step, cell: Cell, grid: Grid, store: Store) -> Plan:
+    """Raises NomadError when a parent is missing, or was made with a withdrawn seed row: nothing more is made of it."""
+    withdrawals = store.withdrawals()
+    config = step.config.of(grid, cell, withdrawn_rows(withdrawals))
+    parents: Parents = {}
+    for name, place in grid.places(step, cell):
+        optional = step.inputs[name].optional
+        artifact = store.current(name, place) if optional else store.require(name, place)
+        if artifact is None:
+            continue
+        if is_withdrawn(artifact, withdrawals):
+            if optional:
+                continue
+            raise NomadError(
+                f"its parent {artifact.manifest.artifact_id} was made with a withdrawn seed row; make that one again first"
+            )
+        parents[name, place] = artifact
+    return Plan(config, parents, fingerprint(step, grid.graph, config, parents), withdrawals)
+
+
+def run(
+    step: Step, cell: Cell, grid: Grid, store: Store, listeners: Sequence[Listener], within: Run, force: bool = False
+) -> Made | Reused:
+    """Make the artifact of a step in a cell, or find that what there is is what would be made.
+
+    `force` makes it again. Raises NomadError, its message beginning with the place, on everything that a user can mend.
+    """
+    place = f"{step.name} [{cell.label}]"
+    audience, stage = Audience(listeners), None
+    try:
+        while True:
+            now = plan(step, cell, grid, store)
+            attempt = Attempt(step, cell, within, now.wanted.parents)
+            waits = lambda text, attempt=attempt: audience.tell("waiting", attempt, text)  # noqa: E731
+            with (
+                store.reading(now.parents.values()),
+                store.staging(step.name, cell, now.wanted.digest, waits) as stage,
+            ):
+                again = plan(step, cell, grid, store)
+                if (again.parents, again.withdrawals) != (now.parents, now.withdrawals):
+                    continue  # while this step waited for its place, what it reads was made again
+                current = store.current(step.name, cell)
+                if not force and serves(current, now.wanted, now.withdrawals):
+                    store.discard(stage)
+                    audience.tell("reused", attempt, current)
+                    return Reused(current)
+                return _make(step, attempt, now, stage, current, grid, store, audience)
+    except NomadError as error:
+        error.locate(place)
+        raise
+    except Exception as error:
+        problem = store.explain(error, stage)
+        if problem is None:
+            raise
+        raise NomadError(f"{place}: {problem}") from error
+
+
+def _make(
+    step: Step,
+    attempt: Attempt,
+    now: Plan,
+    stage: Stage,
+    current: Artifact | None,
+    grid: Grid,
+    store: Store,
+    audience: Audience,
+) -> Made:
+    reasons = _reasons(current, now)
+    out = Output(
+        step, attempt.place, stage, agreed=store.agreed,
+        progress=lambda *facts: audience.tell("progressed", attempt, *facts),
+        warn=lambda text: audience.tell("warned", attempt, text),
+    )  # fmt: skip
+    peak_reset = reset_peak_memory()
+    started, clock = time.time(), time.monotonic()
+    with audience.watching(attempt, reasons, stage.found) as made:
+        step.body(now.config, Inputs(step, grid.graph, now.config, now.parents, grid.places(step, attempt.cell)), out)
+        artifact = store.publish(
+            stage, step.name, attempt.cell, now.withdrawals,
+            fingerprint=now.wanted.digest, settings=now.wanted.settings, reads=now.wanted.reads, parents=now.wanted.parents,
+            code_version=step.version, run_id=attempt.run.id,
+            started=started, ended=max(time.time(), started),  # a clock that was set back must not give a negative time
+            seconds=round(time.monotonic() - clock, 3), rows=out.rows, tokens=out.tokens, seed=now.config.seed,
+            peak_memory_bytes=peak_memory(peak_reset), metrics=out.metrics, libraries=libraries(), host=host(),
+        )  # fmt: skip
+        made(artifact, out.shown)
+    return Made(artifact, out.shown)
+
+
+def _reasons(current: Artifact | None, now: Plan) -> list[Change]:
+    if current is None:
+        return []
+    if is_withdrawn(current, now.withdrawals):
+        return [Change("made with a withdrawn seed row")]
+    return drift(current.manifest, now.wanted) or [Change("forced")]

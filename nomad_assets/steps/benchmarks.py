@@ -1,0 +1,86 @@
+"""The questions that models are scored on."""
+
+from collections.abc import Mapping
+
+import pandera.polars as pa
+import polars as pl
+
+from nomad_assets.cells import Cell, Over
+from nomad_assets.engine.inputs import Inputs
+from nomad_assets.engine.output import Output
+from nomad_assets.engine.step import Config, step
+from nomad_assets.engine.tables import Table, column
+from nomad_assets.profile.fields import Section
+from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.evaluation.benchmarks import question_table
+from nomad_assets.steps.external import ExternalRows
+
+
+class BenchmarkQuestions(Table):
+    """Questions with the answers that count as right."""
+
+    id: str = column("benchmark and place in its source", unique=True)
+    benchmark: str = column("its name in the profile")
+    question: str = column("as the model is asked", str_length={"min_value": 1})
+    answers: pl.List = column("accepted answers, the canonical one first", dtype_kwargs={"inner": pl.String})
+    reference: str = column("model answer whose log-probability is measured", str_length={"min_value": 1})
+
+    @pa.check("answers")
+    def every_question_has_an_accepted_answer(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.col(data.key).list.len() > 0)
+
+
+EMPTY = pl.DataFrame(
+    schema={"id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str}
+)
+
+
+class LocalBenchmark(Section):
+    """A benchmark whose questions are rows of a source."""
+
+    name: str
+    rule: str
+    source: ExternalRows
+
+
+def local_benchmarks(profile: Profile) -> list[LocalBenchmark]:
+    return [
+        LocalBenchmark(name=name, rule=benchmark.rule, source=ExternalRows.of(profile, benchmark.source))
+        for name, benchmark in profile.benchmarks.items()
+        if benchmark.source is not None
+    ]
+
+
+def questions_of(benchmarks: list[LocalBenchmark]) -> pl.DataFrame:
+    """The BenchmarkQuestions table of local benchmarks, one after the other."""
+    tables = [question_table(b.name, b.rule, b.source.read()) for b in benchmarks]
+    return pl.concat([EMPTY, *tables])
+
+
+def question_triples(questions: pl.DataFrame) -> list[tuple[str, str, list[str]]]:
+    """(id, question, accepted answers), as the contamination rule reads them."""
+    return list(questions.select("id", "question", "answers").iter_rows())
+
+
+class QuestionsConfig(Config):
+    benchmarks: list[LocalBenchmark]
+
+    @classmethod
+    def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "QuestionsConfig":
+        return cls(benchmarks=local_benchmarks(grid.profile))
+
+
+@step(
+    over=Over.GRID, tables={"questions.parquet": BenchmarkQuestions}, version="2", group="inputs", kinds=("polars", "pandera")
+)  # fmt: skip
+def benchmark_questions(config: QuestionsConfig, inputs: Inputs, out: Output) -> None:
+    """Questions with the answers that count as right, of every local benchmark.
+
+    Wrong if a question has no answer its scoring rule can read. Tasks of lm-evaluation-harness bring their own.
+    """
+    questions = questions_of(config.benchmarks)
+    out.write(questions, BenchmarkQuestions)
+    counts = dict(questions.group_by("benchmark", maintain_order=True).len().iter_rows())
+    out.report(rows=questions.height, **{f"questions_{name}": count for name, count in counts.items()})
+    two_each = questions.group_by("benchmark", maintain_order=True).head(2)
+    out.show("preview", two_each.select("benchmark", "question", "reference"))

@@ -1,0 +1,67 @@
+"""What a config says of things outside the store: what identifies their content, and where they lie on this machine."""
+
+from pathlib import Path
+from typing import Self
+
+from nomad_assets.profile.fields import Operational, Whole
+from nomad_assets.profile.sections import Profile, Source
+from nomad_assets.recipe.data.sources import Rows, read_source
+from nomad_assets.recipe.models.base_models import BUILT_IN, source_version
+from nomad_assets.store.digests import source_digest
+
+
+class OnThisMachine(Operational):
+    address: str
+    """Where it lies: an absolute path, or the name that it has everywhere."""
+
+
+class ExternalRows(OnThisMachine):
+    """Rows of a source, by the sha256 of a local one."""
+
+    path: str
+    where: dict[str, list[str | Whole | bool]]
+    limit: int | None
+    content: str | None
+
+    @classmethod
+    def of(cls, profile: Profile, source: Source) -> Self:
+        address = profile.resolve(source.path)
+        content = source_digest(Path(address)) if Path(address).exists() else None
+        return cls(address=address, path=source.path, where=source.where, limit=source.limit, content=content)
+
+    def read(self, withdrawn: dict[str, dict] | None = None) -> Rows:
+        return read_source(self.address, self.where, self.limit, withdrawn)
+
+
+class ExternalModel(OnThisMachine):
+    """A model source. A folder is identified by names, sizes and times: reading 16 GB to learn that nothing changed is too
+    slow, and a changed time costs only this one step, since its content digest then stays the same."""
+
+    source: str
+    content: list[tuple[str, int, int]] | str | None
+
+    @classmethod
+    def of(cls, profile: Profile, source: str) -> Self:
+        address = source if source in BUILT_IN else profile.resolve(source)
+        path, content = Path(address), None
+        if source in BUILT_IN:
+            content = source_version(source)
+        elif path.is_dir():
+            content = sorted((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in path.iterdir() if p.is_file())
+        return cls(address=address, source=source, content=content)
+
+
+class ExternalTemplate(OnThisMachine):
+    """A chat template: `chatml`, or a Jinja file by its sha256."""
+
+    template: str
+    content: str | None
+
+    @classmethod
+    def of(cls, profile: Profile, template: str | None) -> Self | None:
+        if template is None:
+            return None
+        if template == "chatml":
+            return cls(address=template, template=template, content=None)
+        path = Path(profile.resolve(template))
+        return cls(address=str(path), template=template, content=source_digest(path) if path.is_file() else None)

@@ -1,0 +1,247 @@
+"""The report over everything that has been made."""
+
+from collections.abc import Callable, Mapping
+
+import polars as pl
+
+from nomad_assets.cells import Cell, Over
+from nomad_assets.engine.inputs import Given, Inputs
+from nomad_assets.engine.output import Markdown, Output, Picture
+from nomad_assets.engine.step import Config, File, Read, View, step
+from nomad_assets.engine.tables import Table, column
+from nomad_assets.errors import NomadError
+from nomad_assets.profile.fields import Section
+from nomad_assets.recipe.report.build import build_report
+from nomad_assets.recipe.report.data import ReportData
+from nomad_assets.steps.curation import CuratedCorpus, NoveltyCurve, ProfileMetrics, SeedPoints
+from nomad_assets.steps.scores import QuestionResults, Scores
+from nomad_assets.steps.seeds import SeedExamples
+
+MARKDOWN, HTML = File("report.md"), File("report.html")
+SAMPLED_ROWS = 200
+SIDES = {"base_scores": "base", "control_scores": "control", "student_scores": "student"}
+NEEDED = ("student_scores", "corpus_profile", "curated_corpus")  # at least one cell of each
+
+
+def _of_scores(*columns: str) -> tuple[str, ...]:
+    return tuple(f"{asset}.{column}" for column in columns for asset in reversed(SIDES))
+
+
+COMPARED = _of_scores("benchmark", "question_id", "metric", "value")
+
+
+class Comparisons(Table):
+    """Every paired comparison; null train_size or benchmark means pooled over all."""
+
+    comparison: str = column("students with each other, with the control, or with the base model")
+    a: str = column("the first side")
+    b: str = column("the second side")
+    train_size: int = column("null: pooled over all", nullable=True)
+    benchmark: str = column("null: the mean over all", nullable=True, computed_from=_of_scores("benchmark"))
+    measure: str = column("primary metric or log-probability")
+    metric: str = column("scoring rule", nullable=True, computed_from=_of_scores("metric"))
+    unit: str = column("of the difference", nullable=True, computed_from=_of_scores("metric", "value"))
+    n: int = column("questions", ge=0, computed_from=COMPARED)
+    difference: float = column("mean of a minus b over the questions", computed_from=COMPARED)
+    low: float = column("2.5% bound of the bootstrap", computed_from=COMPARED)
+    high: float = column("97.5% bound of the bootstrap", computed_from=COMPARED)
+    verdict: str = column("what the interval says", computed_from=COMPARED)
+
+
+class ArmLabels(Section):
+    prompt_loss: str
+    weight: float
+    replicate: int
+
+
+class ReportConfig(Config):
+    profile: str
+    base_model: str
+    train_sizes: list[int]
+    arms: dict[str, ArmLabels]
+    benchmarks: dict[str, str]
+    """Name -> its rule, or the task of lm-evaluation-harness."""
+    keep: int
+    band: str
+    embedder: str
+    students_also_see_the_seeds: bool
+    bootstrap: int
+    profile_seed: int
+
+    @classmethod
+    def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "ReportConfig":
+        profile = grid.profile
+        return cls(
+            seed=grid.seed("recipe_report", cell), profile=profile.name, base_model=profile.base_model.source,
+            train_sizes=grid.train_sizes,
+            arms={
+                name: ArmLabels(prompt_loss=arm.prompt_loss, weight=arm.weight, replicate=arm.replicate)
+                for name, arm in grid.arms.items()
+            },
+            benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
+            keep=profile.curation.keep, band=profile.curation.band, embedder=profile.curation.embedder,
+            students_also_see_the_seeds=profile.student.include_seeds, bootstrap=profile.evaluation.bootstrap,
+            profile_seed=profile.seed,
+        )  # fmt: skip
+
+
+def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
+    return Read({table: View() for table in tables}, facts=facts, every_cell=True, optional=True)
+
+
+@step(
+    over=Over.GRID,
+    inputs={
+        "student_scores": _of_every_cell(QuestionResults, Scores),
+        "control_scores": _of_every_cell(QuestionResults, Scores),
+        "base_scores": _of_every_cell(QuestionResults, Scores),
+        "corpus_profile": _of_every_cell(ProfileMetrics, NoveltyCurve),
+        "curated_corpus": _of_every_cell(CuratedCorpus, SeedPoints, facts=("seconds",)),
+        "synthetic_corpus": _of_every_cell(facts=("engine", "seconds")),
+        "teacher_model": _of_every_cell(facts=("seconds",)),
+        "student_model": _of_every_cell(facts=("seconds",)),
+        "seed_examples": Read({SeedExamples: View(("id", "prompt", "response"))}, optional=True),
+    },
+    tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
+    version="2", group="report", kinds=("markdown", "html"),
+)  # fmt: skip
+def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
+    """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.
+
+    Covers the cells that exist; those that are missing are listed.
+    """
+    for name in NEEDED:
+        if not inputs.each(name):
+            raise NomadError(f"no cell of the grid has {name} yet; materialise at least one cell first")
+    report = build_report(gather(config, inputs))
+    out.path(MARKDOWN).write_text(report.markdown, encoding="utf-8")
+    out.path(HTML).write_text(report.html, encoding="utf-8")
+    out.write(report.comparisons, Comparisons)
+    out.report(rows=report.comparisons.height, recommended=report.recommended)
+    out.show("report", Markdown(report.markdown))
+    out.show("preview", report.comparisons)
+    for name, chart in report.figures.items():
+        out.show(name, Picture(name.replace("_", " "), chart))
+
+
+def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
+    """Everything the report is made from, out of the artifacts of the grid."""
+    seeds = _seeds(inputs)
+    engines = {str(given.fact("engine")) for given in inputs.each("synthetic_corpus") if given.fact("engine")}
+    return ReportData(
+        profile_name=config.profile,
+        settings={
+            "base_model": config.base_model,
+            "train_sizes": ", ".join(str(size) for size in config.train_sizes),
+            "benchmarks": config.benchmarks,
+            "keep_target": config.keep,
+            "band": config.band,
+            "embedder": config.embedder,
+            "engine": ", ".join(sorted(engines)),
+            "students_also_see_the_seeds": config.students_also_see_the_seeds,
+            "bootstrap_resamples": config.bootstrap,
+            "seed": config.profile_seed,
+        },
+        scores=_scores(config, inputs, Scores),
+        results=_scores(config, inputs, QuestionResults),
+        corpora=pl.DataFrame(
+            [_corpus_row(config, inputs, given) for given in inputs.each("corpus_profile")], infer_schema_length=None
+        ),
+        reasons=_stack(inputs, "curated_corpus", CuratedCorpus, _count_reasons),
+        rows=_stack(inputs, "curated_corpus", CuratedCorpus, lambda table: _sample(table, seeds, config.seed)),
+        seeds=_seed_points(inputs, seeds),
+        novelty_curve=_stack(inputs, "corpus_profile", NoveltyCurve, lambda table: table),
+        missing=[f"{name} {cell.label}" for name, cell in inputs.missing if name in (*SIDES, *NEEDED)],
+    )
+
+
+LABEL_TYPES = {
+    "train_size": pl.Int64, "arm": pl.String, "prompt_loss": pl.String, "weight": pl.Float64, "replicate": pl.Int64,
+}  # fmt: skip
+
+
+def _labels(config: ReportConfig, cell: Cell) -> dict:
+    arm = config.arms.get(cell.arm) if cell.arm else None
+    return {
+        "train_size": cell.train_size, "arm": cell.arm, "prompt_loss": arm.prompt_loss if arm else None,
+        "weight": arm.weight if arm else None, "replicate": arm.replicate if arm else None,
+    }  # fmt: skip
+
+
+def _scores(config: ReportConfig, inputs: Inputs, table: type[Table]) -> pl.DataFrame:
+    """One table of all students, controls and the base model, with labels in front."""
+    parts = []
+    for asset in ("student_scores", "control_scores", "base_scores"):
+        for given in inputs.each(asset):
+            labels = [pl.lit(v, dtype=LABEL_TYPES[k]).alias(k) for k, v in _labels(config, given.cell).items()]
+            parts.append(given.table(table).select(pl.lit(SIDES[asset]).alias("kind"), *labels, pl.all()))
+    return pl.concat(parts)
+
+
+def _stack(
+    inputs: Inputs, asset: str, table: type[Table], transform: Callable[[pl.DataFrame], pl.DataFrame]
+) -> pl.DataFrame:
+    """One table of every cell, transformed, with its train size and arm in front."""
+    return pl.concat([_placed(transform(given.table(table)), given.cell) for given in inputs.each(asset)])
+
+
+def _placed(table: pl.DataFrame, cell: Cell) -> pl.DataFrame:
+    return table.select(pl.lit(cell.train_size, pl.Int64).alias("train_size"), pl.lit(cell.arm).alias("arm"), pl.all())
+
+
+def _count_reasons(curated: pl.DataFrame) -> pl.DataFrame:
+    return curated.group_by("reason").len("rows").with_columns(pl.col("rows").cast(pl.Int64)).sort("reason")
+
+
+def _sample(table: pl.DataFrame, seeds: pl.DataFrame, seed: int) -> pl.DataFrame:
+    """Up to 200 rows, half kept and half dropped where there are as many, with the nearest seed row."""
+    halves = [
+        part.sample(min(part.height, SAMPLED_ROWS // 2), seed=seed, shuffle=True)
+        for part in (table.filter(pl.col("verdict") == verdict) for verdict in ("kept", "dropped"))
+    ]
+    nearest = seeds.select(
+        pl.col("id").alias("nearest_seed"), pl.col("prompt").alias("nearest_seed_prompt"),
+        pl.col("response").alias("nearest_seed_response"),
+    )  # fmt: skip
+    return pl.concat(halves).join(nearest, on="nearest_seed", how="left", maintain_order="left").select(
+        "id", "verdict", "reason", "prompt", "response", pl.col("normsim_2").alias("relevance"), "novelty",
+        "nearest_seed_prompt", "nearest_seed_response",
+    )  # fmt: skip
+
+
+def _seeds(inputs: Inputs) -> pl.DataFrame:
+    """id, prompt and response of the pool's rows; none when it has gone."""
+    for given in inputs.each("seed_examples"):
+        return given.table(SeedExamples)
+    return pl.DataFrame(schema={"id": str, "prompt": str, "response": str})
+
+
+def _seed_points(inputs: Inputs, seeds: pl.DataFrame) -> pl.DataFrame:
+    """The seed rows of each size; arms of a size saw the same."""
+    points = _stack(inputs, "curated_corpus", SeedPoints, lambda table: table)
+    points = points.unique(["train_size", "id"], maintain_order=True, keep="first").drop("arm")
+    return points.join(seeds.select("id", "prompt"), on="id", how="left", maintain_order="left")
+
+
+def _corpus_row(config: ReportConfig, inputs: Inputs, profile: Given) -> dict:
+    metrics = dict(profile.table(ProfileMetrics).iter_rows())
+    seconds = {}
+    for label, asset in (
+        ("teacher", "teacher_model"), ("synthesis", "synthetic_corpus"), ("curation", "curated_corpus"),
+        ("student", "student_model"),
+    ):  # fmt: skip
+        made = next((given for given in inputs.each(asset) if given.cell == profile.cell), None)
+        seconds[f"{label}_seconds"] = made.fact("seconds") if made else None
+    shown = ("relevance_all", "relevance_kept", "novelty_all", "novelty_kept", "distinct_prompts")
+    return {
+        **_labels(config, profile.cell),
+        "attempts": int(metrics["attempts"]),
+        "prompts_completed": int(metrics["prompts_completed"]),
+        "completed": int(metrics["rows_completed"]),
+        "kept": int(metrics["kept"]),
+        "keep_target": config.keep,
+        **{key: metrics[key] for key in shown},
+        "prompt_tokens": int(metrics["prompt_tokens"]),
+        "response_tokens": int(metrics["response_tokens"]),
+        **seconds,
+    }

@@ -1,0 +1,175 @@
+"""The synthetic corpus: what a teacher writes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandera.polars as pa
+import polars as pl
+
+from nomad_assets.cells import Cell, Over
+from nomad_assets.engine.checks import Finding, Stored
+from nomad_assets.engine.inputs import Inputs
+from nomad_assets.engine.output import Output
+from nomad_assets.engine.step import Config, Read, step
+from nomad_assets.engine.tables import Table, column
+from nomad_assets.profile.sections import Synthesis
+from nomad_assets.recipe import warm
+from nomad_assets.recipe.generation.engine import Engine, choose_engine
+from nomad_assets.recipe.generation.synthesis import completed, synthesize
+from nomad_assets.recipe.models.base_models import build_base_model
+from nomad_assets.recipe.models.device import DECODED_ROWS, agreed_precision
+from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+from nomad_assets.recipe.models.turns import Turns
+from nomad_assets.steps.base import MODEL
+from nomad_assets.steps.external import ExternalModel, ExternalTemplate
+
+ENDINGS = ["completed", "length", "empty", "malformed"]
+
+
+class SyntheticCorpus(Table):
+    """Every attempt, and how it ended."""
+
+    id: str = column("cell, attempt and response index", unique=True)
+    attempt: int = column("number of the prompt, from 0", ge=0)
+    response_index: int = column("number of the response to it, from 0", ge=0)
+    prompt_end: str = column("how the prompt ended", isin=ENDINGS)
+    response_end: str = column("how the response ended", isin=[*ENDINGS, "not_attempted"])
+    prompt: str = column("as the teacher wrote it")
+    response: str = column("as it was answered", nullable=True)
+    final_answer: str = column("what the response comes down to", nullable=True)
+    agreement: float = column(
+        "share of the prompt's responses with its most frequent final answer", nullable=True, ge=0, le=1
+    )
+    majority_answer: bool = column("whether this row's final answer is the most frequent one", nullable=True)
+    prompt_tokens: int = column("written for the prompt", ge=0)
+    response_tokens: int = column("written for the response", ge=0)
+    prompt_seed: int = column("of the prompt's random numbers", ge=0)
+    response_seed: int = column("of the response's random numbers", nullable=True, ge=0)
+
+    @pa.dataframe_check
+    def only_proper_prompts_are_answered(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        return data.lazyframe.select(
+            (pl.col("prompt_end") == "completed") == (pl.col("response_end") != "not_attempted")
+        )
+
+
+class SynthesisConfig(Config):
+    synthesis: Synthesis
+    cell: str
+    """The label that rows are named after."""
+    answerer: ExternalModel | None
+    answerer_chat_template: ExternalTemplate | None
+    answerer_dtype: str | None
+
+    @classmethod
+    def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "SynthesisConfig":
+        profile, settings = grid.profile, grid.profile.synthesis
+        other = settings.answerer is not None
+        return cls(
+            seed=grid.seed("synthetic_corpus", cell), synthesis=settings, cell=cell.label,
+            answerer=ExternalModel.of(profile, settings.answerer) if other else None,
+            answerer_chat_template=ExternalTemplate.of(profile, settings.answerer_chat_template) if other else None,
+            answerer_dtype=profile.base_model.dtype if other else None,
+        )  # fmt: skip
+
+
+@step(
+    over=Over.CELLS, inputs={"teacher_model": Read(files=(MODEL,))}, tables={"corpus.parquet": SyntheticCorpus},
+    version="2", group="corpora", kinds=("pytorch", "polars"), heavy=True,
+)  # fmt: skip
+def synthetic_corpus(config: SynthesisConfig, inputs: Inputs, out: Output) -> None:
+    """Every attempt of the teacher at a training example: prompt, response, how each ended, tokens, seed.
+
+    Wrong if an attempt is missing. That few of them completed is a result: a masked teacher never learned to end a prompt.
+    """
+    quiet()
+    settings, teacher = config.synthesis, inputs["teacher_model"].path(MODEL)
+    turns = Turns(load_tokenizer(teacher), str(teacher))
+    name = _chosen_engine(config, out)
+    pair = _EnginePair(config, out, name, teacher, turns)
+    whole = False
+    try:
+        corpus = synthesize(
+            settings, pair.writer, pair.answerer, turns,
+            seed_parts=(config.seed,), cell=config.cell, scratch=out.scratch / "shards", progress=out.progress,
+        )  # fmt: skip
+        whole = True
+    finally:
+        pair.close(whole)
+    out.write(corpus, SyntheticCorpus)
+    attempts = corpus["attempt"].n_unique()
+    ended = corpus.filter(pl.col("prompt_end") == "completed")["attempt"].n_unique()
+    prompts = corpus.unique("attempt", keep="first", maintain_order=True)
+    prompt_tokens, response_tokens = int(prompts["prompt_tokens"].sum()), int(corpus["response_tokens"].sum())
+    out.report(
+        rows=corpus.height, tokens=prompt_tokens + response_tokens,
+        engine=name, precision=pair.writer.precision, attempts=attempts, prompts_completed=ended,
+        rows_completed=completed(corpus).height, prompt_completion_rate=ended / attempts,
+        prompt_tokens=prompt_tokens, response_tokens=response_tokens,
+    )  # fmt: skip
+    out.show("preview", completed(corpus).select("prompt", "response"))
+
+
+def _chosen_engine(config: SynthesisConfig, out: Output) -> str:
+    """The engine of this corpus, noted in scratch: a step that goes on after a crash must not change it half-way."""
+    settings, note = config.synthesis, out.scratch / "engine.txt"
+    if not note.is_file():
+        tokens = settings.target * (settings.prompt.max_new_tokens + settings.response.max_new_tokens)
+        name = "vllm" if settings.engine == "auto" and warm.holds_vllm() else choose_engine(settings.engine, tokens)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(name, encoding="utf-8")
+    return note.read_text(encoding="utf-8")
+
+
+class _EnginePair:
+    """The engine that writes prompts and the one that answers, which is the same unless a setting names another."""
+
+    def __init__(self, config: SynthesisConfig, out: Output, name: str, teacher: Path, turns: Turns):
+        self.config, self.out, self.name, self.turns = config, out, name, turns
+        self.engines: list[Engine] = []
+        self.writer = self._open(teacher, turns)
+        self.other: tuple[Engine, Turns] | None = None
+
+    def answerer(self) -> tuple[Engine, Turns]:
+        if self.config.answerer is None:
+            return self.writer, self.turns
+        if self.other is None:
+            folder = self._answerer_folder()
+            turns = Turns(load_tokenizer(folder), self.config.answerer.source)
+            self.other = self._open(folder, turns), turns
+        return self.other
+
+    def _answerer_folder(self) -> Path:
+        template, folder = self.config.answerer_chat_template, self.out.scratch / "answerer"
+        if not (folder / "config.json").is_file():
+            build_base_model(
+                self.config.answerer.address, folder, chat_template=template.address if template else None,
+                dtype=self.config.answerer_dtype, corpus=[], seed=0,
+            )  # fmt: skip
+        return folder
+
+    def _open(self, folder: Path, turns: Turns) -> Engine:
+        settings = self.config.synthesis
+        longest = settings.prompt.max_new_tokens + settings.response.max_new_tokens
+        engine = warm.open_engine(
+            self.name, folder, batch_size=settings.batch_size, pad_id=turns.pad,
+            max_length=longest + len(turns.header) + len(turns.middle) + 2,
+            memory_share=1.0 if self.config.answerer is None else 0.5,
+            precision=agreed_precision(settings.precision, DECODED_ROWS, self.out.agreed),
+        )  # fmt: skip
+        self.engines.append(engine)
+        return engine
+
+    def close(self, whole: bool) -> None:
+        for engine in self.engines:
+            warm.release(engine, whole)
+
+
+@synthetic_corpus.check(severity="WARN")
+def teacher_ends_its_prompts(stored: Stored) -> Finding:
+    """The share of attempts whose prompt the teacher ended by itself is at least checks.min_prompt_completion."""
+    attempts = stored.table(SyntheticCorpus).unique("attempt", keep="first")
+    floor = stored.grid.profile.checks.min_prompt_completion
+    rate = attempts.filter(pl.col("prompt_end") == "completed").height / max(attempts.height, 1)
+    text = f"{rate:.1%} of {attempts.height} prompts were ended; the floor is {floor:.1%}"
+    return Finding(rate >= floor, text, {"prompt_completion_rate": rate})
