@@ -78,6 +78,12 @@ def plan(step: Step, cell: Cell, grid: Grid, store: Store) -> Plan:
     return Plan(config, parents, fingerprint(step, grid.graph, config, parents), withdrawals)
 
 
+def is_current(step: Step, cell: Cell, grid: Grid, store: Store) -> bool:
+    """Whether the newest artifact of a place is what a run would make now. Raises NomadError as `plan` does."""
+    now = plan(step, cell, grid, store)
+    return serves(store.current(step.name, cell), now.wanted, now.withdrawals)
+
+
 def run(
     step: Step, cell: Cell, grid: Grid, store: Store, listeners: Sequence[Listener], within: Run, force: bool = False
 ) -> Made | Reused:

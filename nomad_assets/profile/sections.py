@@ -282,6 +282,9 @@ class Profile(Section):
     mlflow: Location | None = None
     """Where MLflow keeps its runs: the http(s):// address of its server, or the path of a SQLite file; left out, nothing
     is sent."""
+    isolate_steps: bool = False
+    """Run each step in a process of its own where Dagster's daemon runs the grid, instead of one process a cell: a step that
+    dies takes no other with it, and each pays some seconds for its start."""
     owners: list[str] = Field(default=["team:data-synthesis"])
     """Whom the UI names as owners of the assets: e-mail addresses, or teams as "team:name"."""
     price_per_hour: Annotated[float, Field(ge=0)] | None = None

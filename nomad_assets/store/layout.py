@@ -4,7 +4,7 @@ import re
 
 MANIFEST = "manifest.json"
 SCRATCH = "scratch"  # inside a stage: checkpoints and shards, never published
-STAGING, PRUNED, WITHDRAWN, AGREED = ".staging", ".pruned", ".withdrawn", ".agreed"
+STAGING, PRUNED, WITHDRAWN, AGREED, HANDED = ".staging", ".pruned", ".withdrawn", ".agreed", ".handed"
 TRASH = "trash"  # below .staging, on the same file system
 STAGE_LOCK = "lock"
 DATABASE, DATABASE_LOCK = "lineage.duckdb", ".lineage.lock"

@@ -7,6 +7,7 @@
     <root>/.withdrawn/<name>.json                        one withdrawal of seed rows
     <root>/.withdrawn.lock                               held while one is recorded; shared by whoever publishes
     <root>/.agreed/<question>.txt                        answers that all processes share
+    <root>/.handed/<name>                                files that something outside the store hands over
     <root>/lineage.duckdb, .lineage.lock                 the lineage database
 
 An artifact is staged on the same file system, validated, its files synced and digested, its manifest written last, and
@@ -32,6 +33,7 @@ from nomad_assets.store.layout import (
     AGREED,
     DATABASE,
     DATABASE_LOCK,
+    HANDED,
     MANIFEST,
     PART,
     PRUNED,
@@ -258,6 +260,9 @@ class LocalStore(Pruning):
                 os.link(own, note)  # unlike a rename it does not replace another process's answer
             own.unlink()
         return note.read_text(encoding="utf-8")
+
+    def handed(self, name: str) -> Path:
+        return self.root / HANDED / name
 
     @property
     def database(self) -> Path:

@@ -113,6 +113,10 @@ class Store(Protocol):
         """What the disk or somebody else did to the store, as a sentence; None when the error is another one."""
         ...
 
+    def handed(self, name: str) -> Path:
+        """A file on this machine that something outside the store hands over, such as a seed table."""
+        ...
+
     @property
     def database(self) -> Path:
         """The file on this machine that lineage is asked from."""

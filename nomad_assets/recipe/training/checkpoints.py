@@ -21,8 +21,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nomad_assets.errors import NomadError
 from nomad_assets.durable import sync_path
+from nomad_assets.errors import NomadError
 
 if TYPE_CHECKING:
     import torch

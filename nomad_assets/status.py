@@ -1,0 +1,185 @@
+"""What there is and what a run would make: every place with its state and the reasons, field by field."""
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from nomad_assets.cells import Cell
+from nomad_assets.engine.fingerprint import Change, drift, library_drift
+from nomad_assets.engine.machine import libraries
+from nomad_assets.engine.runner import is_withdrawn, plan
+from nomad_assets.engine.step import Step
+from nomad_assets.errors import NomadError, NotMadeError
+from nomad_assets.grid import Grid
+from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.curation.embedding import PACKAGED
+from nomad_assets.recipe.models.base_models import BUILT_IN
+from nomad_assets.store.manifests import Artifact
+from nomad_assets.store.protocol import Store
+
+State = Literal["current", "out of date", "missing", "withdrawn", "unreadable"]
+
+
+@dataclass(frozen=True)
+class PlaceStatus:
+    """One asset in one cell."""
+
+    step: Step
+    cell: Cell
+    state: State
+    reasons: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What makes nothing out of date: other versions of libraries."""
+    artifact: Artifact | None = None
+
+    @property
+    def place(self) -> str:
+        return f"{self.step.name} [{self.cell.label}]"
+
+    def record(self) -> dict:
+        """As JSON."""
+        return {
+            "asset": self.step.name, "partition": self.cell.label, "state": self.state, "reasons": self.reasons,
+            "notes": self.notes, "artifact_id": self.artifact.manifest.artifact_id if self.artifact else None,
+        }  # fmt: skip
+
+
+def status(grid: Grid, store: Store, steps: Iterable[str] | None = None) -> list[PlaceStatus]:
+    """The state of every place, parents before children.
+
+    A place whose parent is not current is out of date, too: it is made again unless the parent comes out as it was.
+    """
+    found: dict[tuple[str, Cell], PlaceStatus] = {}
+    withdrawals = store.withdrawals()
+    for step, cell in grid.all_places():
+        if steps is None or step.name in steps:
+            found[step.name, cell] = _status(step, cell, grid, store, withdrawals, found)
+    return list(found.values())
+
+
+def _status(step: Step, cell: Cell, grid: Grid, store: Store, withdrawals: list[dict], above: dict) -> PlaceStatus:
+    try:
+        artifact = store.current(step.name, cell)
+    except NomadError as error:
+        return PlaceStatus(step, cell, "unreadable", [str(error)])
+    if artifact is None:
+        return PlaceStatus(step, cell, "missing")
+    notes = [str(change) for change in library_drift(artifact.manifest, libraries())]
+    if is_withdrawn(artifact, withdrawals):
+        return PlaceStatus(step, cell, "withdrawn", ["made with a withdrawn seed row"], notes, artifact)
+    waits = [
+        above[place] for place in grid.places(step, cell) if place in above and above[place].state != "current"
+        and not (step.inputs[place[0]].optional and above[place].state == "missing")
+    ]  # fmt: skip
+    reasons: list[Change | str] = []
+    try:
+        now = plan(step, cell, grid, store)
+        reasons += drift(artifact.manifest, now.wanted)
+    except NotMadeError as error:
+        reasons.append(f"{error.asset} [{error.cell}] is missing")
+    except NomadError as error:
+        reasons.append(str(error))
+    if not reasons:
+        reasons += [f"{parent.place} is {parent.state}" for parent in waits]
+    state: State = "out of date" if reasons else "current"
+    return PlaceStatus(step, cell, state, [str(reason) for reason in reasons], notes, artifact)
+
+
+def outside_grid(grid: Grid, store: Store) -> list[tuple[str, Cell]]:
+    """Stored places that the profile's grid does not have, after sizes or arms were taken out."""
+    known = {(step.name, cell) for step, cell in grid.all_places()}
+    return [place for place in store.places() if place not in known]
+
+
+def seconds_before(store: Store, grid: Grid, step: Step, cell: Cell) -> float | None:
+    """What a place took the last time, or other cells of its asset did at the median; None where nothing is known."""
+    try:
+        own = store.current(step.name, cell)
+        if own is not None:
+            return own.manifest.seconds
+        others = [store.current(step.name, other) for other in grid.members(step.over)]
+    except NomadError:
+        return None
+    known = [artifact.manifest.seconds for artifact in others if artifact is not None]
+    return statistics.median(known) if known else None
+
+
+@dataclass(frozen=True)
+class Problems:
+    """What will keep a run from being made, each a sentence."""
+
+    missing: dict[str, str]
+    """By the profile's key: files and folders that are not there."""
+    places: dict[tuple[str, Cell], str]
+    """Places that can never be made."""
+
+    def words(self) -> list[str]:
+        places = [f"{name} [{cell.label}]: {text}" for (name, cell), text in self.places.items()]
+        return [f"{key}: {text}" for key, text in self.missing.items()] + places
+
+
+def problems(grid: Grid, store: Store) -> Problems:
+    """What can be known before anything is trained: missing files, and train sizes beyond the seed pool.
+
+    A pool that is not current is built in memory, where all its sources are local.
+    """
+    missing = missing_files(grid.profile)
+    return Problems(missing, {} if missing else _sizes_beyond_the_pool(grid, store))
+
+
+def missing_files(profile: Profile) -> dict[str, str]:
+    """Profile key -> what is wrong with the file or folder that it names."""
+    benchmarks = {name: b.source.path for name, b in profile.benchmarks.items() if b.source is not None}
+    models = {
+        "base_model.source": profile.base_model.source,
+        "base_model.chat_template": profile.base_model.chat_template,
+        "synthesis.answerer": profile.synthesis.answerer,
+        "synthesis.answerer_chat_template": profile.synthesis.answerer_chat_template,
+        "curation.embedder": profile.curation.embedder,
+    }
+    named = {
+        **{f"seeds.sources.{number}": source.path for number, source in enumerate(profile.seeds.sources)},
+        **{f"benchmarks.{name}": path for name, path in benchmarks.items()},
+        **{key: value for key, value in models.items() if value not in (None, "chatml", PACKAGED, *BUILT_IN)},
+    }
+    return {
+        key: f"{path}: no such file or folder; put it at {profile.resolve(path)}"
+        for key, path in named.items()
+        if not path.startswith("hf://") and not Path(profile.resolve(path)).exists()
+    }
+
+
+def _sizes_beyond_the_pool(grid: Grid, store: Store) -> dict[tuple[str, Cell], str]:
+    rows = _pool_rows(grid, store)
+    if rows is None:
+        return {}
+    return {
+        (
+            "seed_subset",
+            Cell(size),
+        ): f"grid.train_sizes: {size} is larger than the seed pool of {rows} rows; use at most {rows}"
+        for size in grid.train_sizes
+        if size > rows
+    }
+
+
+def _pool_rows(grid: Grid, store: Store) -> int | None:
+    """Rows of the pool that a run would use; None where only the run itself can tell."""
+    from nomad_assets.recipe.data.seed_pool import build_pool
+    from nomad_assets.steps.benchmarks import question_triples, questions_of
+
+    step = grid.graph["seed_examples"]
+    now = plan(step, Cell(), grid, store)
+    current = store.current(step.name, Cell())
+    if current is not None and current.manifest.fingerprint == now.wanted.digest:
+        return current.manifest.rows
+    sources = [*now.config.seeds, *(benchmark.source for benchmark in now.config.benchmarks)]
+    if any(source.path.startswith("hf://") for source in sources):
+        return None
+    seeds = [source.read(now.config.withdrawn) for source in now.config.seeds]
+    pool, _ = build_pool(
+        seeds, question_triples(questions_of(now.config.benchmarks)), now.config.seed, now.config.withdrawn
+    )
+    return pool.height
