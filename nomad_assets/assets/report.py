@@ -10,7 +10,7 @@ from nomad_assets.assets.models import picture
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe.report.build import ReportData, build_report
+from nomad_assets.recipe.report.report import ReportData, build_report
 from nomad_assets.steps import STEPS, parent_places
 from nomad_assets.storage import Artifact
 
