@@ -58,19 +58,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
 
 
-class _Shown(reprlib.Repr):
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel, self.maxdict, self.maxlist = 4, 8, 8
-        self.maxstring = self.maxother = self.maxlong = 200
-
-    def repr_int(self, value: int, level: int) -> str:
-        # Python refuses to write an integer of more than 4300 digits.
-        return (
-            super().repr_int(value, level) if value.bit_length() < 10_000 else f"<integer of {value.bit_length()} bits>"
-        )
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist = 4, 8, 8
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
 
 
 def shown(value: object) -> str:
     """`repr` that is short for any value: long texts and lists are cut in the middle, deep ones at the fourth level."""
-    return _Shown().repr(value)
+    return _SHORT.repr(value)

@@ -26,7 +26,7 @@ def export(
     Example: nomad-assets export 64/unmasked out --push hf://my-name/my-corpus
     """
     from nomad_assets.errors import NomadError
-    from nomad_assets.integrations.export import KINDS, export, repository
+    from nomad_assets.integrations.export import PARTS, export, repository
     from nomad_assets.integrations.export import push as upload
     from nomad_assets.profile.load import load_profile
     from nomad_assets.stopping import ending_by_exit
@@ -34,10 +34,10 @@ def export(
     with errors(), ending_by_exit():
         if push:
             repository(push)  # before anything is written
-        kinds = KINDS if only is None else (only,)
-        if gguf and "student" not in kinds:
+        parts = PARTS if only is None else (only,)
+        if gguf and "student" not in parts:
             raise typer.BadParameter("the student is what becomes a GGUF file", param_hint="--gguf")
-        made = export(load_profile(profile), cell, folder, kinds, gguf, replace)
+        made = export(load_profile(profile), cell, folder, parts, gguf, replace)
         for path in made:
             print(short(path))
         if push:

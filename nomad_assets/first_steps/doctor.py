@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
+from packaging.requirements import Requirement
+
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.curation.embedding import PACKAGED
+from nomad_assets.recipe.generation.engine import choose_engine
 from nomad_assets.recipe.models.base_models import BUILT_IN, SMOLLM2
+from nomad_assets.recipe.models.device import computes_in_bf16
 from nomad_assets.storage import Store
 
 State = Literal["ok", "note", "missing"]
@@ -51,8 +56,6 @@ def examine(profile_name: str | None) -> Iterator[Line]:
 
 
 def _packages() -> Iterator[Line]:
-    from packaging.requirements import Requirement
-
     try:
         texts = importlib.metadata.requires("nomad-assets") or []
     except importlib.metadata.PackageNotFoundError:
@@ -122,11 +125,7 @@ def _sources(profile: Profile) -> Iterator[Line]:
 def _machine(profile: Profile) -> Iterator[Line]:
     if _version("torch") is None:
         return
-    import psutil
     import torch
-
-    from nomad_assets.recipe.generation.engine import choose_engine
-    from nomad_assets.recipe.models.device import computes_in_bf16
 
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()

@@ -9,15 +9,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_origin
-
-from pydantic_core import PydanticUndefined
 
 from nomad_assets.errors import NomadError
+from nomad_assets.first_steps.commented_profile import commented_profile
 from nomad_assets.names import NAME
-from nomad_assets.profile.fields import Section
 from nomad_assets.profile.load import PROJECT_FILE
-from nomad_assets.profile.sections import Benchmark, Profile, Training
+from nomad_assets.profile.sections import Training
 from nomad_assets.recipe.curation.contamination import COMMON, folded
 from nomad_assets.recipe.curation.word_grams import Wordings
 from nomad_assets.recipe.data.seed_pool import build_pool
@@ -35,20 +32,6 @@ REASONS = {
 }
 LONGEST = Training.model_fields["max_length"].default
 IGNORED = "data/lake/\ndata/dagster/\ndata/out/\n.nux/\n.telemetry/\n.logs_queue/\nhistory/\nschedules/\nstorage/\n"
-EXPLAINED = {
-    "seeds": "Your good examples: what the teacher learns to write.",
-    "benchmarks": "Questions that students are scored on; never trained on. A table for each.",
-    "base_model": "The model that teachers and students are trained from.",
-    "grid": "Which teachers are trained: every train size with every arm. Start small; a size that is added later\n"
-    "costs its own cells alone.",
-    "teacher": "How teachers are trained.",
-    "synthesis": "How a teacher writes its corpus.",
-    "curation": "What is kept of it.",
-    "student": "How students are trained, on what was kept.",
-    "evaluation": "How students answer the benchmarks.",
-    "checks": "When a check warns.",
-    "automation": "What Dagster does by itself, once it is switched on in the UI.",
-}
 
 
 @dataclass(frozen=True)
@@ -239,65 +222,3 @@ def _cap(texts: list[str]) -> int:
     letters = [sum(map(len, WORDS.findall(text))) for text in texts]
     most = max(len(text.encode()) - n // 2 for text, n in zip(texts, letters, strict=True))
     return min(LONGEST, max(16, -(-most // 16) * 16))
-
-
-def commented_profile(chosen: dict) -> str:
-    """A profile as TOML in which every key stands: those in `chosen` with their value, the others commented out with
-    their default, each under what it means."""
-    head = (
-        "# A profile: one file that drives everything. `nomad-assets run` reads it in this folder.\n"
-        "# Every key there is stands below; commented ones show their default. Paths are relative to this file.\n"
-    )
-    return head + "\n" + _section(Profile, chosen, "") + "\n"
-
-
-def _section(model: type[Section], chosen: dict, path: str) -> str:
-    """The keys of one table, plain ones first, as TOML wants them."""
-    plain, tables = [], []
-    for name, field in model.model_fields.items():
-        if name == "folder":
-            continue
-        inner = _inner(field.annotation)
-        value = chosen.get(name)
-        if inner is not None and not path:
-            tables.append(_table(name, inner, field, value))
-            continue
-        default = field.get_default(call_default_factory=True)
-        default = default.model_dump(mode="json") if isinstance(default, Section) else default
-        words = _comment(field.description)
-        if value is not None:
-            plain.append(f"{words}{name} = {_toml(value)}")
-        elif default is None or default is PydanticUndefined:
-            plain.append(f"{words}# {name} =")
-        else:
-            plain.append(f"{words}# {name} = {_toml(default)}")
-    return "\n".join([*plain, *tables])
-
-
-def _table(name: str, inner: type[Section], field, value: dict | None) -> str:
-    explained = _comment(EXPLAINED.get(name)) or _comment(inner.__doc__)
-    if name == "benchmarks":
-        tables = [f"[benchmarks.{key}]\n{_section(Benchmark, entry, 'benchmarks')}" for key, entry in value.items()]
-        return f"\n{explained}" + "\n\n".join(tables)
-    return f"\n{explained}[{name}]\n{_section(inner, value or {}, name)}"
-
-
-def _inner(annotation) -> type[Section] | None:
-    """The Section that a field holds, itself or as the values of a table."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation
-    if get_origin(annotation) is dict:
-        return _inner(get_args(annotation)[1])
-    return None
-
-
-def _comment(text: str | None) -> str:
-    return "".join(f"# {line.strip()}\n" for line in (text or "").splitlines())
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(entry)}" for key, entry in value.items() if entry is not None) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
-    return json.dumps(value, ensure_ascii=False)

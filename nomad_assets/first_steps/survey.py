@@ -19,6 +19,9 @@ from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.inspection import SHOWN, Inspection, inspect
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.evaluation.benchmarks import question_table
+from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+from nomad_assets.recipe.models.turns import Turns
+from nomad_assets.steps import STEPS, is_current
 from nomad_assets.storage import Store
 
 MANY_REPEATS = 0.1
@@ -48,7 +51,7 @@ class Survey:
     def words(self) -> Iterator[str | Table]:
         """What a person reads of it; rows and questions are shown with what a terminal could act on escaped."""
         found = self.found
-        formats = ", ".join(f"{n:,} as {kind}" for kind, n in found.formats.items())
+        formats = ", ".join(f"{n:,} as {name}" for name, n in found.formats.items())
         yield f"{printable(self.source)}: {found.rows:,} rows; {formats} (seen with profile {self.profile})"
         left_out = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in found.left_out.items())
         yield f"usable as seeds: {found.usable:,}" + (f"; left out: {left_out}" if left_out else "")
@@ -90,9 +93,6 @@ def survey(profile: Profile, source: str, estimate: bool) -> Survey:
 
     Raises NomadError on rows or a model that cannot be read.
     """
-    from nomad_assets.recipe.models.loading import load_tokenizer, quiet
-    from nomad_assets.recipe.models.turns import Turns
-
     quiet()
     rows = read_source(source if source.startswith("hf://") else os.path.realpath(source))
     questions, counts = [], {}
@@ -155,7 +155,6 @@ def _remarks(profile: Profile, found: Inspection, scaffolding: int, positions: i
 def _base_model(profile: Profile) -> Iterator[tuple[Path, float]]:
     """The folder of the profile's base model, the store's or one built for the moment, and the seconds it took."""
     from nomad_assets.assets.inputs import build_base
-    from nomad_assets.steps import STEPS, is_current
 
     store = Store.of(profile)
     if is_current(STEPS["base_model"], Cell(), profile, Grid(profile), store):

@@ -1,18 +1,24 @@
 """The cards of what is exported: how it was made, from what, with which settings, and what is known of it."""
 
 import json
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from nomad_assets.cells import Cell
+from nomad_assets.integrations.licences import hub_licence
 from nomad_assets.profile.grid import Grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.curation.curate import KEPT, REASONS
 from nomad_assets.recipe.data.sources import source_name
 from nomad_assets.recipe.evaluation.benchmarks import is_share
 from nomad_assets.storage import Artifact
+
+if TYPE_CHECKING:
+    from huggingface_hub import CardData
 
 RULES = {
     "not_completed": "the prompt or the response did not end by itself",
@@ -29,17 +35,6 @@ RULES = {
 }
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 NAMES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
-# What the hub knows by name; anything else it takes as `other` with a name (its page "Licenses").
-LICENCES = frozenset(
-    """afl-3.0 agpl-3.0 apache-2.0 artistic-2.0 bigcode-openrail-m bigscience-bloom-rail-1.0 bigscience-openrail-m bsd
-    bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0 c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0
-    cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0
-    cc-by-sa-3.0 cc-by-sa-4.0 cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m
-    deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 gemma gfdl gpl gpl-2.0 gpl-3.0 isc lgpl lgpl-2.1
-    lgpl-3.0 lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3 lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1
-    openrail openrail++ osl-3.0 pddl postgresql unlicense wtfpl zlib""".split()
-)
-FAMILIES = ("gfdl", "odbl", "odc-by", "pddl")  # SPDX names their version, the hub does not
 PROJECT = "nomad-assets (NOMAD, [arXiv 2410.20362](https://arxiv.org/abs/2410.20362))"
 
 
@@ -71,21 +66,23 @@ def _rows(count: int, what: str) -> str:
 
 def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
     """A dataset card as the hub reads it: YAML head, then Markdown. `curated`: every row with its verdict."""
+    from huggingface_hub import DatasetCard, DatasetCardData
+
     kept = curated.filter(pl.col("verdict") == KEPT).height
     licences = sorted({source.license for source in facts.profile.seeds.sources if source.license})
     files = facts.data_files(kept)
     default = next(iter(files))
-    head = {
-        **_licence(licences, all(source.license for source in facts.profile.seeds.sources)),
-        "pretty_name": f"{facts.profile.name} {facts.cell.label}",
-        "task_categories": ["text-generation"],
-        "size_categories": [next((n for n, size in zip(NAMES, SIZES, strict=True) if kept < size), "n>1B")],
-        "tags": ["synthetic", "nomad"],
-        "configs": [
+    data = DatasetCardData(
+        **hub_licence(licences, all(source.license for source in facts.profile.seeds.sources)),
+        pretty_name=f"{facts.profile.name} {facts.cell.label}",
+        task_categories=["text-generation"],
+        size_categories=[next((n for n, size in zip(NAMES, SIZES, strict=True) if kept < size), "n>1B")],
+        tags=["synthetic", "nomad"],
+        configs=[
             {"config_name": name, **({"default": True} if name == default else {}), "data_files": path}
             for name, path in files.items()
         ],
-    }
+    )
     counts = dict(curated.group_by("reason").len().iter_rows())
     dropped = [[reason, str(counts[reason]), RULES[reason]] for reason in REASONS if reason in counts]
     corpus, answerer = facts.artifacts["synthetic_corpus"].manifest, facts.profile.synthesis.answerer
@@ -115,19 +112,23 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
         "## Lineage",
         _lineage(facts),
     ]
-    return _head(head) + "\n\n".join(parts) + "\n"
+    return str(DatasetCard(_content(data, parts)))
 
 
 def model_card(facts: Facts) -> str:
     """A model card of the student as the hub reads it."""
+    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
     base, licence = facts.profile.base_model.source, facts.profile.base_model.license
-    head = {
-        **_licence([licence] if licence else [], bool(licence)),
-        **({"base_model": base.removeprefix("hf://").partition("@")[0]} if base.startswith("hf://") else {}),
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
-        "tags": ["synthetic-data", "nomad"],
-    }
+    data = ModelCardData(
+        **hub_licence([licence] if licence else [], bool(licence)),
+        base_model=base.removeprefix("hf://").partition("@")[0] if base.startswith("hf://") else None,
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        tags=["synthetic-data", "nomad"],
+        model_name=f"{facts.profile.name}, student of {facts.cell.label}",
+        eval_results=[EvalResult(**result) for result in _results(facts)] or None,
+    )
     student = facts.artifacts["student_model"].manifest
     kept, too_long = student.metrics["synthetic_rows"], student.metrics["rows_too_long"]
     seeds = " and on the seed examples themselves" if facts.profile.student.include_seeds else ""
@@ -137,7 +138,7 @@ def model_card(facts: Facts) -> str:
         else ""
     )
     parts = [
-        f"# {facts.profile.name}, student of {facts.cell.label}",
+        f"# {data.model_name}",
         f"`{base}`, trained on {_rows(kept, 'synthetic examples')}{seeds}{left_out}, with {PROJECT}.",
         "## How it was made",
         f"{_teacher_words(facts)} It wrote a corpus, which was curated; this model was trained on what was "
@@ -157,7 +158,7 @@ def model_card(facts: Facts) -> str:
         "## Lineage",
         _lineage(facts),
     ]
-    return _head(head) + "\n\n".join(parts) + "\n"
+    return str(ModelCard(_content(data, parts)))
 
 
 def _teacher_words(facts: Facts) -> str:
@@ -176,10 +177,10 @@ def _teacher_words(facts: Facts) -> str:
 
 
 def _lenses(facts: Facts) -> str:
-    profile = facts.artifacts.get("corpus_profile")
-    if profile is None:
-        return "Not measured: the corpus has no profile yet."
-    found = dict(pl.read_parquet(profile / "metrics.parquet").iter_rows())
+    measured = facts.artifacts.get("corpus_profile")
+    if measured is None:
+        return "Not measured yet."
+    found = dict(pl.read_parquet(measured / "metrics.parquet").iter_rows())
     rows = [
         [
             name,
@@ -209,21 +210,6 @@ def _contamination(facts: Facts, count: int) -> str:
             f" It was not compared with {', '.join(unseen)}, whose questions are fetched only when a model is scored."
         )
     return text.strip()
-
-
-def _licence(found: list[str], complete: bool) -> dict:
-    """A card's licence in the hub's names: SPDX's "GPL-3.0-only" is its "gpl-3.0", "ODbL-1.0" its "odbl"."""
-    if not found:
-        return {"license": "unknown"}
-    if not complete or len(found) > 1:
-        return {"license": "other", "license_name": "see-below"}
-    name = re.sub(r"\s+", "-", found[0].strip().lower())
-    versionless = re.sub(r"-[\d.]+$", "", name)
-    known = (name, re.sub(r"-only$|-or-later$|\+$", "", name), versionless if versionless in FAMILIES else "")
-    for candidate in known:
-        if candidate in LICENCES:
-            return {"license": candidate}
-    return {"license": "other", "license_name": re.sub(r"[^a-z0-9.]+", "-", name).strip("-") or "see-below"}
 
 
 def _licence_words(facts: Facts, found: list[str]) -> str:
@@ -261,6 +247,22 @@ def _scores(facts: Facts) -> str:
     )
 
 
+def _results(facts: Facts) -> Iterator[dict]:
+    """The student's scores as the hub takes them: shares as 0 to 1, log-probabilities in nats per answer token."""
+    scores = facts.artifacts.get("student_scores")
+    if scores is None:
+        return
+    table = pl.read_parquet(scores / "scores.parquet")
+    for name, metric, mean in table.select("benchmark", "metric", "mean").iter_rows():
+        benchmark = facts.profile.benchmarks[name]
+        # A file's whole path would read as the name of a data set of the hub.
+        data_set = benchmark.task or Path(benchmark.source.path).name
+        yield {
+            "task_type": "text-generation", "dataset_type": data_set, "dataset_name": name,
+            "metric_type": metric, "metric_value": mean,
+        }  # fmt: skip
+
+
 def _score(metric: str, row: dict) -> str:
     share = pl.select(is_share(pl.lit(metric))).item() and row["low"] >= 0 and row["high"] <= 1
     scale, digits = (100, 1) if share else (1, 3)
@@ -287,7 +289,6 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-def _head(head: dict) -> str:
-    import yaml
-
-    return f"---\n{yaml.safe_dump(head, sort_keys=False, allow_unicode=True)}---\n\n"
+def _content(data: "CardData", parts: list[str]) -> str:
+    text = "\n\n".join(parts)
+    return f"---\n{data}\n---\n\n{text}\n"

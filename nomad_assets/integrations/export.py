@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
+import psutil
 
 from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
@@ -30,7 +31,7 @@ from nomad_assets.recipe.data.sources import HUB
 from nomad_assets.steps import STEPS, is_current, is_withdrawn
 from nomad_assets.storage import Artifact, Store
 
-KINDS = ("dataset", "student")
+PARTS = ("dataset", "student")
 GGUF, LIST = "student.gguf", "nomad-export.json"
 PARENTS = {
     "dataset": ("curated_corpus", "corpus_profile", "synthetic_corpus", "teacher_model", "seed_subset", "seed_examples", "base_model"),
@@ -44,7 +45,7 @@ CONVERTER = "convert_hf_to_gguf.py"
 
 
 def export(
-    profile: Profile, cell: str, out: Path, kinds: tuple[str, ...] = KINDS, gguf: bool = False, replace: bool = False
+    profile: Profile, cell: str, out: Path, parts: tuple[str, ...] = PARTS, gguf: bool = False, replace: bool = False
 ) -> list[Path]:
     """Write a cell's corpus, its student, or both under `out`; the paths that were made.
 
@@ -54,23 +55,23 @@ def export(
     """
     grid, store = Grid(profile), Store.of(profile)
     place = grid.parse(cell)
-    names = [*kinds, *([GGUF] if gguf else [])]
+    names = [*parts, *([GGUF] if gguf else [])]
     if out.exists() and not out.is_dir():
         raise NomadError(f"{out} is no folder; give another one")
-    if replace and "student" in kinds and not gguf and os.path.lexists(out / GGUF):
+    if replace and "student" in parts and not gguf and os.path.lexists(out / GGUF):
         raise NomadError(
             f"{out / GGUF} is of the student that would be replaced; remove it, or write it anew with --gguf"
         )
     _require_free(out, names, replace)
     converter = _converter() if gguf else None
-    facts = {kind: Facts(profile, grid, place, _artifacts(profile, grid, store, place, kind)) for kind in kinds}
+    facts = {part: Facts(profile, grid, place, _artifacts(profile, grid, store, place, part)) for part in parts}
     read = {artifact.path: artifact for found in facts.values() for artifact in found.artifacts.values()}
     try:
         with store.reading(read.values()), _together(out, names, replace) as folder:
-            for kind in kinds:
-                (folder / kind).mkdir()
-                (_write_dataset if kind == "dataset" else _write_student)(facts[kind], folder / kind)
-                _write_list(facts[kind], folder / kind)
+            for part in parts:
+                (folder / part).mkdir()
+                (_write_dataset if part == "dataset" else _write_student)(facts[part], folder / part)
+                _write_list(facts[part], folder / part)
             if converter:
                 _to_gguf(converter, folder / "student", folder / GGUF)
     except pl.exceptions.PolarsError as error:  # a full disk, to polars
@@ -106,13 +107,13 @@ def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
 
     hub, api, done = repository(address), HfApi(), []
     for folder in folders:
-        kind = "dataset" if folder.name == "dataset" else "model"
+        repo_type = "dataset" if folder.name == "dataset" else "model"
         try:
-            api.create_repo(hub["name"], repo_type=kind, private=private, exist_ok=True)
+            api.create_repo(hub["name"], repo_type=repo_type, private=private, exist_ok=True)
             if hub["revision"]:
-                api.create_branch(hub["name"], repo_type=kind, branch=hub["revision"], exist_ok=True)
+                api.create_branch(hub["name"], repo_type=repo_type, branch=hub["revision"], exist_ok=True)
             found = api.upload_folder(
-                repo_id=hub["name"], repo_type=kind, folder_path=folder, revision=hub["revision"],
+                repo_id=hub["name"], repo_type=repo_type, folder_path=folder, revision=hub["revision"],
                 commit_message=f"{folder.name} written by nomad-assets",
                 delete_patterns=["data/*.parquet", "*.safetensors"],  # of an earlier push
             )  # fmt: skip
@@ -122,20 +123,20 @@ def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
             status = error.response.status_code if error.response is not None else None
             remedy = {401: "; set HF_TOKEN to a token that may write", 403: "; the token may not write there"}
             reason = str(error).strip().splitlines()[-1]
-            raise NomadError(f"{address}: the hub refused the {kind}: {reason}{remedy.get(status, '')}") from error
+            raise NomadError(f"{address}: the hub refused the {repo_type}: {reason}{remedy.get(status, '')}") from error
         except (OSError, ValueError, HTTPError) as error:
             raise NomadError(f"{address}: could not be pushed to {api.endpoint}: {error}") from error
         done.append(str(found.commit_url).partition("/commit/")[0])
     return done
 
 
-def _artifacts(profile: Profile, grid: Grid, store: Store, cell: Cell, kind: str) -> dict[str, Artifact]:
+def _artifacts(profile: Profile, grid: Grid, store: Store, cell: Cell, part: str) -> dict[str, Artifact]:
     """What a folder is made of and described by, all of it as the profile would make it now.
 
     What only describes (scores, the corpus profile) is left out where it is missing or out of date.
     """
     found, withdrawals = {}, store.withdrawals()
-    for name in PARENTS[kind]:
+    for name in PARENTS[part]:
         step = STEPS[name]
         place = {"none": Cell(), "size": Cell(cell.train_size), "cell": cell}[step.partitions]
         if name in DESCRIBING:
@@ -196,7 +197,7 @@ def _require_free(out: Path, names: list[str], replace: bool) -> None:
             continue
         if not replace:
             raise NomadError(f"{out / name} exists already; give another folder, or --replace to write it anew")
-        ours = _is_ours(out / name) if name in KINDS else _is_ours(out / "student") and (out / name).is_file()
+        ours = _is_ours(out / name) if name in PARTS else _is_ours(out / "student") and (out / name).is_file()
         if not ours or (out / name).is_symlink():
             raise NomadError(
                 f"{out / name} is not what an export wrote, or holds more, and is not replaced; give another folder"
@@ -246,8 +247,6 @@ def _together(out: Path, names: list[str], replace: bool) -> Iterator[Path]:
 
 def _put_right(out: Path) -> None:
     """Bring back what a killed export had moved aside, and remove what it had begun."""
-    import psutil
-
     for left in [*out.glob(".old.*"), *out.glob(".new.*")]:
         process = left.suffix.removeprefix(".")
         if not process.isdigit() or psutil.pid_exists(int(process)):

@@ -11,8 +11,8 @@ from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.fields import Section
-from nomad_assets.recipe.report.build import build_report
-from nomad_assets.recipe.report.data import ReportData
+from nomad_assets.recipe.report.report import build_report
+from nomad_assets.recipe.report.report_data import ReportData
 from nomad_assets.steps.curation import CuratedCorpus, NoveltyCurve, ProfileMetrics, SeedPoints
 from nomad_assets.steps.scores import QuestionResults, Scores
 from nomad_assets.steps.seeds import SeedExamples

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from nomad_assets.recipe.report.report import build_report
 from nomad_assets_tests.browser.conftest import shoot
-from nomad_assets_tests.recipe.report.test_build import NASTY, make_data
+from nomad_assets_tests.recipe.report.planted_data import NASTY, make_data
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
 
@@ -16,10 +18,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with rows that try to break out of it, or the one that NOMAD_REPORT names."""
     if given := os.environ.get("NOMAD_REPORT"):
         return Path(given).resolve()
-    import polars as pl
-
-    from nomad_assets.recipe.report.build import build_report
-
     data = make_data()
     nasty = pl.when(pl.col("id").str.ends_with("7")).then(pl.lit(NASTY)).otherwise("prompt")
     object.__setattr__(data, "rows", data.rows.with_columns(prompt=nasty))

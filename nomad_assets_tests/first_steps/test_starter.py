@@ -1,6 +1,8 @@
 """A project folder to start from: the profile that is written, the rows that are held out, and what is refused."""
 
 import json
+import random
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,11 +10,15 @@ from typer.testing import CliRunner
 
 from nomad_assets.cli import app
 from nomad_assets.errors import NomadError
-from nomad_assets.first_steps.starter import commented_profile, start
+from nomad_assets.first_steps.commented_profile import commented_profile
+from nomad_assets.first_steps.starter import start
 from nomad_assets.profile.fields import Section
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
+from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
 from nomad_assets.recipe.data.sources import read_source
+from nomad_assets.recipe.evaluation.benchmarks import question_table
+from nomad_assets.recipe.models.loading import load_tokenizer
 from nomad_assets_tests.test_graph import ROOT
 
 SHIPPED = ROOT / "data" / "seed" / "trivia.jsonl"
@@ -89,8 +95,6 @@ def test_what_is_commented_out_is_the_default() -> None:
         "base_model": {"source": "tiny-random"}, "grid": {"train_sizes": [4]}, "curation": {"keep": 4},
         "synthesis": {"target": 4, "max_attempts": 8},
     }  # fmt: skip
-    import tomllib
-
     short = tomllib.loads(commented_profile(chosen))
     plain = [
         line[2:]
@@ -106,6 +110,19 @@ def test_what_is_commented_out_is_the_default() -> None:
     )
     place = {"folder": Path(".")}
     assert Profile.model_validate({**short, **place}) == Profile.model_validate({**whole, **place})
+
+
+def test_any_text_and_any_number_of_benchmarks_can_be_written() -> None:
+    odd = 'C:\\rows\t"mine" \u007f größe.jsonl'
+    chosen = {
+        "name": "x", "seeds": {"sources": [{"path": odd, "where": {"a key": ["y", 1, True]}}]}, "base_model": {"source": odd},
+        "benchmarks": {"b": {"source": {"path": odd}}, "a.b": {"task": "gsm8k"}},
+    }  # fmt: skip
+    text = commented_profile(chosen)
+    read = tomllib.loads(text)
+    assert {name: read[name] for name in chosen} == chosen
+    assert "\n\n\n" not in text and "never trained on. A table for each.\n[benchmarks.b]\n" in text
+    assert "writes its corpus.\n[synthesis]\n" in text
 
 
 def test_an_empty_project_says_where_rows_go(tmp_path: Path) -> None:
@@ -142,8 +159,6 @@ def test_nothing_is_written_over_and_nothing_half(tmp_path: Path) -> None:
 
 
 def test_sizes_are_of_what_the_pool_will_hold(tmp_path: Path) -> None:
-    from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
-
     text = "Tom has {} bags with three apples in each of them, and he gives one whole bag to his sister Ann. How many?"
     rows = [{"prompt": f"Question {i}?", "response": str(i)} for i in range(8)] * 2
     rows += [{"prompt": text.format(i), "response": str(i)} for i in range(4)]
@@ -178,9 +193,6 @@ def write(path: Path, rows: list[dict]) -> str:
 
 def pool_of(folder: Path) -> tuple[int, list[str]]:
     """What a run would make of a project: the pool's size, and why it leaves rows out."""
-    from nomad_assets.recipe.data.seed_pool import build_pool
-    from nomad_assets.recipe.evaluation.benchmarks import question_table
-
     profile = load_profile(str(folder / "nomad.toml"))
     read = {name: read_source(str(folder / "data" / f"{name}.jsonl")) for name in ("seeds", "questions")}
     table = question_table("held_out", profile.benchmarks["held_out"].rule, read["questions"])
@@ -211,8 +223,6 @@ def test_rows_that_share_an_instruction_are_seeds_like_any_other(tmp_path: Path,
 
 @pytest.mark.parametrize("script", ["Chinese", "Hindi", "digits", "English"])
 def test_caps_hold_the_longest_row_in_any_script(tmp_path: Path, smollm2_model: Path, script: str) -> None:
-    from nomad_assets.recipe.models.loading import load_tokenizer
-
     texts = {
         "Chinese": "今天天气很好，我们去公园散步吧。" * 6, "Hindi": "हिन्दी में एक लंबा वाक्य। " * 4, "digits": "12345 67890 " * 20,
         "English": "A plain English answer, as people write them. " * 6,
@@ -228,8 +238,6 @@ def test_caps_hold_the_longest_row_in_any_script(tmp_path: Path, smollm2_model: 
 
 @pytest.mark.parametrize("tasks, each", [(5, 20), (10, 10), (20, 10), (50, 4), (100, 20)])
 def test_every_task_of_many_stays_usable(tmp_path: Path, tasks: int, each: int) -> None:
-    import random
-
     rng, rows = random.Random(0), []
     for task in range(tasks):
         about = " ".join(rng.choices(NOUNS, k=3)) + " " + " ".join(f"t{task}w{n}" for n in range(11))

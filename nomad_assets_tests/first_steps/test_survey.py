@@ -1,5 +1,6 @@
 """`inspect` and `doctor`: what is recognised, what is estimated, and what is missing."""
 
+import importlib.metadata
 import json
 import re
 from pathlib import Path
@@ -175,8 +176,6 @@ def test_the_doctor_finds_this_installation_well(dagster_home: Path) -> None:
 
 
 def test_the_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import importlib.metadata
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     known = importlib.metadata.version

@@ -1,6 +1,6 @@
 """A stand-in for the Hugging Face hub on loopback: the part of its protocol by which huggingface_hub uploads a folder.
 
-Repositories are kept in memory: (kind, name) -> path -> content. Small files come inside a commit, large ones by LFS:
+Repositories are kept in memory: (repository type, name) -> path -> content. Small files come inside a commit, large ones by LFS:
 a batch request names upload addresses, the content is put there, and the commit refers to it by its sha256.
 """
 
@@ -15,10 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import yaml
 
-from nomad_assets.integrations.cards import LICENCES
+from nomad_assets.integrations.licences import LICENCES
 
 TOKEN = "hf_" + "x" * 34
-KINDS = {"datasets": "dataset", "models": "model"}
+REPO_TYPES = {"datasets": "dataset", "models": "model"}
 
 
 class Hub:
@@ -49,13 +49,13 @@ class Hub:
         if found := re.fullmatch(r"(?:/(datasets))?/(.+)\.git/info/lfs/objects/batch", path):
             return 200, self._batch(json.loads(body))
         if found := re.fullmatch(r"/api/(datasets|models)/([^/]+/[^/]+)/(preupload|commit|revision|tree)/(.+)", path):
-            key = KINDS[found[1]], found[2]
+            key = REPO_TYPES[found[1]], found[2]
             if key not in self.repositories:
                 return 404, {"error": "Repository not found"}
             if found[3] == "preupload":
                 files = json.loads(body)["files"]
-                kinds = [{"path": f["path"], "uploadMode": "lfs" if _is_large(f) else "regular"} for f in files]
-                return 200, {"files": [{**kind, "shouldIgnore": False} for kind in kinds]}
+                modes = [{"path": f["path"], "uploadMode": "lfs" if _is_large(f) else "regular"} for f in files]
+                return 200, {"files": [{**mode, "shouldIgnore": False} for mode in modes]}
             if found[3] == "commit":
                 return self._commit(key, body)
             if found[3] == "tree":
@@ -63,17 +63,17 @@ class Hub:
                 return 200, [{"type": "file", "path": p, "size": len(c), "oid": "0" * 40} for p, c in there]
             return 200, {"sha": "0" * 40, "id": key[1], "siblings": []}
         if found := re.fullmatch(r"/api/(datasets|models)/([^/]+/[^/]+)", path):
-            key = KINDS[found[1]], found[2]
+            key = REPO_TYPES[found[1]], found[2]
             return (200, {"id": key[1], "sha": "0" * 40}) if key in self.repositories else (404, {"error": "not found"})
         return 404, {"error": f"{method} {path}"}
 
     def _create(self, asked: dict) -> tuple[int, object]:
         name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
-        kind = asked.get("type") or "model"
-        if (kind, name) in self.repositories:
+        repo_type = asked.get("type") or "model"
+        if (repo_type, name) in self.repositories:
             return 409, {"error": "You already created this repo", "url": f"{self.address}/{name}"}
-        self.repositories[kind, name], self.private[kind, name] = {}, asked.get("visibility") == "private"
-        prefix = "datasets/" if kind == "dataset" else ""
+        self.repositories[repo_type, name], self.private[repo_type, name] = {}, asked.get("visibility") == "private"
+        prefix = "datasets/" if repo_type == "dataset" else ""
         return 200, {"url": f"{self.address}/{prefix}{name}", "name": name}
 
     def _batch(self, asked: dict) -> dict:

@@ -2,11 +2,14 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
+import psutil
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -14,8 +17,10 @@ from typer.testing import CliRunner
 from nomad_assets.cells import Cell
 from nomad_assets.cli import app
 from nomad_assets.errors import NomadError
-from nomad_assets.integrations.export import export
-from nomad_assets_tests.integrations.hub import TOKEN, serving
+from nomad_assets.integrations import export as export_module
+from nomad_assets.integrations.export import _together, export
+from nomad_assets.integrations.licences import hub_licence
+from nomad_assets_tests.integrations.hub import TOKEN, _faults, serving
 
 CELL = "16/unmasked"
 
@@ -86,6 +91,18 @@ def test_transformers_reads_the_student_and_answers(exported):
     assert "| trivia | exact_match |" in text and "seed-only control" in text and "untouched base" in text
 
 
+def test_the_hubs_library_reads_the_scores_of_the_student(exported, finished):
+    from huggingface_hub import ModelCard
+
+    data = ModelCard.load(exported / "student" / "README.md").data
+    scores = pl.read_parquet(finished[1].current("student_scores", Cell(16, "unmasked")) / "scores.parquet")
+    found = [(r.dataset_name, r.dataset_type, r.metric_type, r.metric_value) for r in data.eval_results]
+    assert len(found) > 4 and found == [
+        (name, f"{name}.jsonl", metric, mean)
+        for name, metric, mean in scores.select("benchmark", "metric", "mean").iter_rows()
+    ]
+
+
 def test_what_is_there_is_not_touched(exported, project):
     before = sorted((path, path.stat().st_mtime_ns) for path in exported.rglob("*"))
     done = CliRunner().invoke(app, ["export", CELL, str(exported), "-p", str(project)])
@@ -131,22 +148,20 @@ def test_two_exports_are_two_datasets_to_the_reader(finished, tmp_path, monkeypa
 
 
 def test_what_appears_meanwhile_and_what_a_killed_export_left(finished, tmp_path, monkeypatch):
-    from nomad_assets.integrations import export as module
-
     profile, store, _, _ = finished
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
-    write = module._write_dataset
+    write = export_module._write_dataset
 
     def slow(facts, folder: Path) -> None:
         write(facts, folder)
         (tmp_path / "out" / "dataset").mkdir()
         (tmp_path / "out" / "dataset" / "mine.txt").write_text("mine")
 
-    monkeypatch.setattr(module, "_write_dataset", slow)
+    monkeypatch.setattr(export_module, "_write_dataset", slow)
     with pytest.raises(NomadError, match="exists already"):
         export(profile, CELL, tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").rglob("*")] == ["dataset", "mine.txt"]
-    monkeypatch.setattr(module, "_write_dataset", write)
+    monkeypatch.setattr(export_module, "_write_dataset", write)
     ended = subprocess.Popen(["true"])
     ended.wait()
     (tmp_path / "out" / "dataset").rename(tmp_path / "out" / "kept")
@@ -158,11 +173,6 @@ def test_what_appears_meanwhile_and_what_a_killed_export_left(finished, tmp_path
 
 
 def test_sigterm_ends_the_converter_and_leaves_nothing(project, tmp_path, monkeypatch):
-    import signal
-    import time
-
-    import psutil
-
     script = tmp_path / "llama.cpp" / "convert_hf_to_gguf.py"
     script.parent.mkdir()
     script.write_text(f"import time; open({str(tmp_path / 'begun')!r}, 'w').close(); time.sleep(60)")
@@ -180,8 +190,6 @@ def test_sigterm_ends_the_converter_and_leaves_nothing(project, tmp_path, monkey
 
 
 def test_what_was_there_comes_back_when_it_cannot_be_replaced(tmp_path, monkeypatch):
-    from nomad_assets.integrations.export import _together
-
     for name in ("dataset", "student"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "README.md").write_text(f"old {name}")
@@ -269,12 +277,12 @@ def test_push_brings_both_folders_to_the_hub(project, tmp_path):
     with serving() as hub:
         done = push(tmp_path / "out", project, hub)
     assert done.returncode == 0, done.stderr + "\n".join(hub.calls)
-    for kind, folder in (("dataset", "dataset"), ("model", "student")):
-        sent = hub.repositories[kind, "ann/corpus"]
+    for repo_type, folder in (("dataset", "dataset"), ("model", "student")):
+        sent = hub.repositories[repo_type, "ann/corpus"]
         own = {p.relative_to(tmp_path / "out" / folder).as_posix(): p for p in (tmp_path / "out" / folder).rglob("*")}
         files = {name: path.read_bytes() for name, path in own.items() if path.is_file()}
         assert {name: content for name, content in sent.items() if name != ".gitattributes"} == files
-        assert hub.private[kind, "ann/corpus"] is True
+        assert hub.private[repo_type, "ann/corpus"] is True
     assert "datasets/ann/corpus" in done.stderr and TOKEN not in done.stderr + done.stdout
 
 
@@ -312,7 +320,8 @@ def test_what_is_out_of_date_with_its_profile_is_not_described(finished, tmp_pat
     assert not (tmp_path / "out").exists()
     rescored = profile.model_copy(update={"evaluation": profile.evaluation.model_copy(update={"bootstrap": 7})})
     export(rescored, CELL, tmp_path / "out")
-    assert "Not scored yet." in card(tmp_path / "out" / "student")[1]
+    head, text = card(tmp_path / "out" / "student")
+    assert "Not scored yet." in text and "model-index" not in head
 
 
 def test_settings_in_the_card_are_the_manifests(exported, finished):
@@ -340,14 +349,10 @@ def test_settings_in_the_card_are_the_manifests(exported, finished):
     ],
 )
 def test_a_licence_is_named_as_the_hub_names_it(names: list[str], expected: tuple) -> None:
-    from nomad_assets.integrations.cards import _licence
-
-    found = _licence(names, complete=True)
+    found = hub_licence(names, complete=True)
     assert (found["license"], found.get("license_name")) == expected
 
 
 def test_the_hub_refuses_an_unknown_licence_in_a_card(exported):
-    from nomad_assets_tests.integrations.hub import _faults
-
     text = (exported / "dataset" / "README.md").read_text(encoding="utf-8")
     assert _faults(text) == [] and len(_faults(text.replace("license: other", "license: gpl-3.0-only"))) == 1

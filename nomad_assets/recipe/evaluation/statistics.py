@@ -128,25 +128,30 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _resampled_means(values: np.ndarray, resamples: int, generator: np.random.Generator) -> np.ndarray:
-    """Means of `resamples` draws of len(values) values with replacement; shape (resamples,)."""
+    """Means of `resamples` draws of len(values) values with replacement; shape (resamples,).
+
+    scipy draws question by question. Right-or-wrong scores have two or three distinct values: for those, drawing how
+    often each occurs is the same distribution at a hundredth of the work, which scipy has no way to do. Pooled
+    benchmarks are each drawn here, and not by scipy's bootstrap of several samples, so that each takes its own way.
+    """
     if resamples < 1:
         raise ValueError(f"resamples = {resamples}: at least 1 is needed")
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) == 1:
         return np.full(resamples, distinct[0])
+    if len(distinct) * 8 > len(values):
+        from scipy.stats import bootstrap  # takes a second to import
+
+        batch = max(1, BLOCK // len(values))
+        return bootstrap(
+            (values,), np.mean, n_resamples=resamples, method="percentile", batch=batch, rng=generator
+        ).bootstrap_distribution
     means = np.empty(resamples)
-    # Right-or-wrong scores have two or three distinct values: drawing how often each occurs is the same
-    # distribution as drawing questions, at a hundredth of the work.
-    few = len(distinct) * 8 <= len(values)
-    rows = max(1, BLOCK // (len(distinct) if few else len(values)))
+    rows = max(1, BLOCK // len(distinct))
     for start in range(0, resamples, rows):
         block = min(rows, resamples - start)
-        if few:
-            drawn = generator.multinomial(len(values), counts / len(values), size=block)
-            means[start : start + block] = drawn @ distinct / len(values)
-        else:
-            drawn = generator.integers(0, len(values), size=(block, len(values)))
-            means[start : start + block] = values[drawn].mean(axis=1)
+        drawn = generator.multinomial(len(values), counts / len(values), size=block)
+        means[start : start + block] = drawn @ distinct / len(values)
     return means
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from nomad_assets.recipe.evaluation.statistics import settling_questions
+from nomad_assets.recipe.report.blocks import Block, Bullets, Paragraph
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, METRIC_KEY, Findings, Side
 from nomad_assets.recipe.report.corpora import unfilled_target
-from nomad_assets.recipe.report.page import Block, Bullets, Paragraph
-from nomad_assets.recipe.report.wording import ahead_words, counted, gap_words, listed, percent
+from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
 
 FLOOR = 0.02
 """Best share right below which a benchmark is called too hard for these models to be told apart by."""

@@ -15,7 +15,7 @@ import polars as pl
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
 from nomad_assets.recipe.evaluation.statistics import Difference, stratified_bootstrap
-from nomad_assets.recipe.report.data import ReportData
+from nomad_assets.recipe.report.report_data import ReportData
 
 LOGPROB = LOG_PROBABILITY
 LOWER_IS_BETTER = frozenset(

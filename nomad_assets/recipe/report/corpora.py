@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 
 from nomad_assets.recipe.report import plots
-from nomad_assets.recipe.report.data import STEP_SECONDS, ReportData
-from nomad_assets.recipe.report.page import Block, Bullets, Columns, Example, Paragraph, Picture, Reader, Table
-from nomad_assets.recipe.report.wording import duration, number, percent, ratio
+from nomad_assets.recipe.report.blocks import Block, Bullets, Columns, Example, Paragraph, Picture, Reader, Table
+from nomad_assets.recipe.report.formatting import duration, number, percent, ratio
+from nomad_assets.recipe.report.report_data import STEP_SECONDS, ReportData
 
 SHOWN_CHARACTERS = 700
 READER_ROWS = 2000

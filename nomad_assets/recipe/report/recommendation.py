@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, METRIC_KEY, Findings, Side
-from nomad_assets.recipe.report.wording import ahead_words, counted, gap_words, listed, percent
+from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
 
 Group = tuple[int, str]
 """Train size and prompt loss: the replicates of one choice."""

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from nomad_assets.recipe.report import plots
+from nomad_assets.recipe.report.blocks import Block, Paragraph, Picture, Table
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, LOWER_IS_BETTER, Findings, Side
-from nomad_assets.recipe.report.page import Block, Paragraph, Picture, Table
-from nomad_assets.recipe.report.wording import gap_numbers, model_label, number, percent, score_words
+from nomad_assets.recipe.report.formatting import gap_numbers, model_label, number, percent, score_words
 
 
 def leaderboard(findings: Findings, recommended: str | None) -> list[Block]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from nomad_assets.recipe.evaluation.statistics import (
     Difference,
@@ -40,6 +41,24 @@ def test_drawing_counts_and_drawing_questions_agree(monkeypatch):
     by_question = bootstrap_interval(nearly, resamples=8000, seed=3)
     assert by_count.low == pytest.approx(by_question.low, abs=0.0101)
     assert by_count.high == pytest.approx(by_question.high, abs=0.0101)
+
+
+def test_pooling_benchmarks_agrees_with_scipys_bootstrap_of_several_samples():
+    generator = np.random.default_rng(8)
+    strata = [generator.choice([-1.0, 0.0, 1.0], 80, p=[0.1, 0.6, 0.3]), generator.normal(0.2, 1, 50)]
+    ours = stratified_bootstrap(strata, resamples=20_000, seed=0)
+    scipys = stats.bootstrap(
+        strata, lambda a, b, axis: (a.mean(axis) + b.mean(axis)) / 2, method="percentile", n_resamples=20_000, rng=1
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx(tuple(scipys), abs=0.01)
+
+
+def test_a_seed_gives_the_same_interval_for_ever():
+    """Stored scores and reports hold these numbers: another library or another order of drawing must not move them."""
+    by_question = bootstrap_interval(np.arange(40) ** 2 / 8, resamples=1000, seed=9)
+    by_count = bootstrap_interval([1.0] * 13 + [0.0] * 27, resamples=1000, seed=9)
+    assert (by_question.low, by_question.high) == pytest.approx((48.1084375, 83.191796875), rel=1e-12)
+    assert (by_count.low, by_count.high) == pytest.approx((0.2, 0.475), rel=1e-12)
 
 
 def test_the_seed_decides():

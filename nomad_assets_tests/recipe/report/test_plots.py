@@ -124,7 +124,7 @@ def test_a_large_corpus_is_drawn_as_a_sample_and_long_texts_are_cut():
 
 def test_the_library_waits_until_it_is_needed():
     code = (
-        "import sys, nomad_assets.recipe.report.build\n"
+        "import sys, nomad_assets.recipe.report.report\n"
         "assert not {'altair', 'vl_convert', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,7 +1,7 @@
 """The report: did taking the loss on the prompt pay off here, and which cell should be used?
 
-The numbers come from `comparisons` and `recommendation`; the sections, in the order of the page, from `report_answer`,
-`report_scores` and `report_corpora`.
+The numbers come from `comparisons` and `recommendation`; the sections, in the order of the page, from `answer`,
+`scores` and `corpora`; `markdown` and `page` render them.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,13 @@ import polars as pl
 
 from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.report.answer import answer
+from nomad_assets.recipe.report.blocks import Bullets, Paragraph, Section, Table
 from nomad_assets.recipe.report.comparisons import Findings
 from nomad_assets.recipe.report.corpora import costs, dropped_rows, examples, lenses, row_points
-from nomad_assets.recipe.report.data import ReportData
-from nomad_assets.recipe.report.page import Bullets, Paragraph, Section, Table, html_page, markdown_page
+from nomad_assets.recipe.report.markdown import markdown_page
+from nomad_assets.recipe.report.page import html_page
 from nomad_assets.recipe.report.recommendation import recommend
+from nomad_assets.recipe.report.report_data import ReportData
 from nomad_assets.recipe.report.scores import leaderboard, paired_comparisons, scorings
 
 if TYPE_CHECKING:

@@ -8,160 +8,17 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import numpy as np
 import polars as pl
 import pytest
+from jinja2 import UndefinedError
+from markdown_it import MarkdownIt
 
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe.evaluation.statistics import bootstrap_interval
-from nomad_assets.recipe.report.build import Report, ReportData, build_report
-
-NASTY = "<script>alert('x')</script> a | b ``` ~~~ \x1b[31m\u202e\n| c | d |\n# not a heading <img src=x onerror=y>"
-RESULT_SCHEMA = {
-    "kind": pl.String, "train_size": pl.Int64, "arm": pl.String, "prompt_loss": pl.String, "weight": pl.Float64,
-    "replicate": pl.Int64, "benchmark": pl.String, "question_id": pl.String, "metric": pl.String, "value": pl.Float64,
-}  # fmt: skip
-MODEL = ["kind", "train_size", "arm", "prompt_loss", "weight", "replicate"]
-
-
-def models(sizes, weights, replicates, control=True):
-    """(kind, train_size, arm, prompt_loss, weight, replicate) of every model of a grid."""
-    yield ("base", None, None, None, None, None)
-    for size in sizes:
-        if control:
-            yield ("control", size, None, None, None, None)
-        for name, weight in weights.items():
-            for replicate in range(replicates):
-                yield ("student", size, name if replicates == 1 else f"{name}-s{replicate}", name, weight, replicate)
-
-
-def make_results(grid, benchmarks, right, questions=80, seed=5):
-    """Per-question results; `right(model)` is the chance of a right answer. Questions differ in difficulty."""
-    generator = np.random.default_rng(seed)
-    rows = []
-    for benchmark, rule in benchmarks.items():
-        difficulty = generator.uniform(size=questions)
-        for model in grid:
-            hit = (difficulty + generator.normal(0, 0.05, questions) < right(model)).astype(float)
-            metrics = {"exact_match": hit, "answer_logprob": right(model) - 3 * difficulty - 0.3}
-            if rule == "gsm8k":
-                metrics |= {"lm_eval_strict": hit, "lm_eval_flexible": np.maximum(hit, difficulty < 0.05)}
-            else:
-                metrics |= {"f1": np.clip(hit + 0.2, 0, 1), "lm_eval_exact_match": hit}
-            for metric, values in metrics.items():
-                rows += [(*model, benchmark, f"q{i}", metric, float(v)) for i, v in enumerate(values)]
-    return pl.DataFrame(rows, schema=RESULT_SCHEMA, orient="row")
-
-
-def make_scores(results):
-    rows = []
-    for key, group in results.group_by([*MODEL, "benchmark", "metric"], maintain_order=True):
-        interval = bootstrap_interval(group["value"].to_numpy(), resamples=200, seed=0)
-        rows.append((*key, interval.n, interval.mean, interval.low, interval.high))
-    schema = {k: v for k, v in RESULT_SCHEMA.items() if k not in ("question_id", "value")}
-    schema |= {"n": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def make_corpora(grid, kept):
-    rows = []
-    for kind, size, arm, name, weight, replicate in grid:
-        if kind != "student":
-            continue
-        n = kept(size, arm)
-        rows.append(
-            {
-                "train_size": size,
-                "arm": arm,
-                "prompt_loss": name,
-                "weight": weight,
-                "replicate": replicate,
-                "attempts": 400,
-                "prompts_completed": 120 + int(240 * weight),
-                "completed": 100 + int(220 * weight),
-                "kept": n,
-                "keep_target": 96,
-                "relevance_all": 0.41 + 0.1 * weight,
-                "relevance_kept": 0.45 + 0.11 * weight if n else None,
-                "novelty_all": 0.62 - size / 800,
-                "novelty_kept": 0.57 - size / 900 + 0.03 * weight if n else None,
-                "distinct_prompts": 0.8 + 0.15 * weight,
-                "prompt_tokens": 21_000,
-                "response_tokens": 34_000,
-                "teacher_seconds": 44.0 + size,
-                "synthesis_seconds": 310.0,
-                "curation_seconds": 12.5,
-                "student_seconds": 130.0,
-            }
-        )
-    return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def make_rows(grid):
-    generator = np.random.default_rng(3)
-    seed_prompt = "A baker fills 4 trays with 12 rolls each. How many rolls are there?"
-    rows = []
-    for kind, size, arm, _, weight, _ in grid:
-        if kind != "student":
-            continue
-        for i in range(40):
-            verdict = "kept" if i % 2 else "dropped"
-            prompt = f"Mara packs {i + 2} boxes with {i + 5} pears each. How many pears does she pack in all? [{arm}]"
-            rows.append(
-                {
-                    "train_size": size,
-                    "arm": arm,
-                    "id": f"{size}-{arm}-{i:03d}",
-                    "verdict": verdict,
-                    "reason": "kept" if verdict == "kept" else ["near repeat", "outside the band"][i // 2 % 2],
-                    "prompt": None if i == 4 else prompt,
-                    "response": None if i == 4 else f"{i + 2} * {i + 5}\n#### {(i + 2) * (i + 5)}",
-                    "relevance": None if i == 4 else float(generator.normal(0.45 + 0.1 * weight, 0.08)),
-                    "novelty": None if i == 4 else float(generator.normal(0.5, 0.1)),
-                    "nearest_seed_prompt": None if i == 4 else seed_prompt,
-                    "nearest_seed_response": None if i == 4 else "4 * 12 = 48\n#### 48",
-                }
-            )
-    return pl.DataFrame(rows, infer_schema_length=None)
-
-
-def make_seeds(sizes):
-    points = [(s, f"seed{i}", 0.5 + i / 200, 0.3 + i / 100, f"Seed prompt {i}") for s in sizes for i in range(s)]
-    return pl.DataFrame(points, schema=["train_size", "id", "relevance", "novelty", "prompt"], orient="row")
-
-
-def make_data(
-    sizes=(16, 64), weights=None, replicates=1, benchmarks=None, right=None, kept=lambda size, arm: 96, control=True,
-    questions=80,
-) -> ReportData:  # fmt: skip
-    """ReportData of a whole grid. `right` plants each model's chance of a right answer."""
-    weights = weights or {"masked": 0.0, "unmasked": 1.0}
-    benchmarks = benchmarks or {"trivia": "triviaqa", "sums": "gsm8k"}
-    right = right or (lambda model: {"base": 0.15, "control": 0.25}.get(model[0]) or 0.3 + 0.2 * model[4])
-    grid = list(models(sizes, weights, replicates, control))
-    results = make_results(grid, benchmarks, right, questions)
-    corpora = make_corpora(grid, kept)
-    cells = corpora.select("train_size", "arm", "kept").rows()
-    reasons = [
-        row for size, arm, n in cells
-        for row in ((size, arm, "kept", n), (size, arm, "near repeat", 30), (size, arm, "outside the band", 60))
-    ]  # fmt: skip
-    curve = [(s, a, n, 0.6 - n / 900 - s / 1000) for s, a, _ in cells for n in (16, 32, 64, 96)]
-    return ReportData(
-        profile_name="quickstart",
-        settings={
-            "base model": "smollm2-135m", "seed examples": 300, "benchmarks": benchmarks, "keep target": 96,
-            "engine": "transformers", "bootstrap_resamples": 400, "seed": 7,
-        },
-        scores=make_scores(results),
-        results=results,
-        corpora=corpora,
-        reasons=pl.DataFrame(reasons, schema=["train_size", "arm", "reason", "rows"], orient="row"),
-        rows=make_rows(grid),
-        seeds=make_seeds(sizes),
-        novelty_curve=pl.DataFrame(curve, schema=["train_size", "arm", "rows", "novelty"], orient="row"),
-        missing=["256/masked"],
-    )  # fmt: skip
+from nomad_assets.recipe.report.blocks import Section
+from nomad_assets.recipe.report.markdown import _cell
+from nomad_assets.recipe.report.page import html_page
+from nomad_assets.recipe.report.report import Report, build_report
+from nomad_assets_tests.recipe.report.planted_data import NASTY, RESULT_SCHEMA, make_data, make_scores
 
 
 @pytest.fixture(scope="module")
@@ -277,9 +134,9 @@ def test_what_a_model_wrote_stays_text():
     assert "<img" not in page
     assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", page + planted.markdown)
     assert not any(name.startswith("on") for name, _ in Outline(page).attributes)
-    holding = [json.dumps(json.loads(text)) for kind, text in ours if kind]
+    holding = [json.dumps(json.loads(text)) for script_type, text in ours if script_type]
     assert sum("alert('x')" in text for text in holding) == 2  # the scatter and the reader, as data
-    assert all("<" not in text for kind, text in ours if kind)
+    assert all("<" not in text for script_type, text in ours if script_type)
     # The row has a run of three backticks, so its fence has four and nothing in it ends the block.
     assert "````text\n<script>" in planted.markdown
     assert "\n# not a heading <img src=x onerror=y>\n````" in planted.markdown
@@ -296,10 +153,6 @@ def test_names_and_reasons_cannot_break_a_table():
 
 
 def test_a_cell_is_neither_emphasis_nor_a_link():
-    from markdown_it import MarkdownIt
-
-    from nomad_assets.recipe.report.page import _cell
-
     text = "_x_ a/__b__/c ___d___ ~~y~~ exact_match *z* [a](b) <http://a.b> https://a.b www.c.d e@f.g"
     escaped = _cell(text)
     assert "exact_match" in escaped and not re.search(r"(?<!\\)(://|~)|www\.|\w@", escaped)
@@ -315,7 +168,7 @@ def without_scripts(page: str) -> tuple[str, list[tuple[str, str]]]:
 
 def test_only_the_two_scripts_that_the_page_names_run(planted):
     _, scripts = without_scripts(planted.html)
-    running = [text for kind, text in scripts if not kind]
+    running = [text for script_type, text in scripts if not script_type]
     assert len(running) == 2 and "vegaEmbed" in running[0]
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in running]
     named = " ".join(f"'sha256-{digest}'" for digest in digests)
@@ -326,7 +179,7 @@ def test_only_the_two_scripts_that_the_page_names_run(planted):
 
 def test_the_reader_has_rows_of_every_cell_and_verdict(planted):
     _, scripts = without_scripts(planted.html)
-    (reader,) = [found for kind, text in scripts if kind and "sides" in (found := json.loads(text))]
+    (reader,) = [found for script_type, text in scripts if script_type and "sides" in (found := json.loads(text))]
     assert reader["sides"] == ["64/masked", "64/unmasked"] or reader["sides"] == ["16/masked", "16/unmasked"]
     assert {(row["cell"], row["reason"]) for row in reader["rows"]} == {
         (f"{size}/{arm}", reason)
@@ -353,6 +206,11 @@ def test_html_loads_nothing_and_is_well_formed(planted):
     assert sum(name == "aria-label" for name, _ in page.attributes) >= 7
     assert ("scope", "row") in page.attributes and ("scope", "col") in page.attributes
     assert "prefers-color-scheme: dark" in planted.html and "@media print" in planted.html
+
+
+def test_a_block_without_a_rendering_is_an_error():
+    with pytest.raises(UndefinedError, match="str"):
+        html_page("a title", "a subtitle", [Section("a section", ["a text in place of a block"])])
 
 
 def test_same_data_same_report(planted):
