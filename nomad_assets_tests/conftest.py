@@ -1,8 +1,8 @@
 """Models that many tests read, built once per session, and an environment that no test can leak into."""
 
-import contextlib
 import os
-import time
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -13,11 +13,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 
-from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile
+from nomad_assets.grid import Grid
 from nomad_assets.recipe.models.base_models import SMOLLM2, TINY, build_base_model
 from nomad_assets.recipe.models.loading import quiet
-from nomad_assets.storage import Store
+from nomad_assets.store.local import LocalStore
+from nomad_assets_tests.smoke_grid import enter_home, opened, run, write_profile
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,9 +69,9 @@ def smollm2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     """An empty store."""
-    return Store(tmp_path / "store")
+    return LocalStore(tmp_path / "store")
 
 
 @pytest.fixture
@@ -80,38 +80,26 @@ def dagster_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return enter_home(tmp_path, monkeypatch)
 
 
-def enter_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    from nomad_assets_tests.test_graph import ROOT
+@dataclass(frozen=True)
+class Finished:
+    """One whole smoke run. Tests read it; whoever changes something copies it first."""
 
-    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    monkeypatch.setenv("NOMAD_HOME", str(home / "lake"))
-    monkeypatch.chdir(home)
-    return home
+    grid: Grid
+    store: LocalStore
+    profile: Path
+    """The profile's file."""
+    said: list[str]
 
-
-def lineage_contents(store: Store) -> dict[str, list[tuple]]:
-    """Every table of the lineage database as it lies there, as sorted rows."""
-    import duckdb
-
-    from nomad_assets.lineage.sync import path_of
-    from nomad_assets.lineage.tables import TABLES
-
-    with contextlib.closing(duckdb.connect(str(path_of(store)), read_only=True)) as connection:
-        return {name: sorted(connection.execute(f'FROM "{name}"').fetchall(), key=repr) for name in TABLES}
+    def copy(self, folder: Path) -> LocalStore:
+        """A store of the same content below `folder`, under the name that NOMAD_HOME = folder gives it."""
+        return LocalStore(Path(shutil.copytree(self.store.root, folder / self.store.root.name)))
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Profile, Store, list[str], float]:
-    """One whole smoke run, read by many tests: (profile, store, what was said, seconds)."""
-    from nomad_assets_tests.test_graph import run, write_profile
-
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     with pytest.MonkeyPatch.context() as patch:
         path = write_profile(enter_home(tmp_path_factory.mktemp("whole"), patch))
-        begun = time.monotonic()
         failures, said = run(path)
-        seconds = time.monotonic() - begun
         assert failures == []
-        profile = load_profile(str(path))
-        store = Store.of(profile)
-    return profile, store, said, seconds
+        grid, store = opened(path)
+        return Finished(grid, store, path, said)

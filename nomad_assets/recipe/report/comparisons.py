@@ -31,15 +31,6 @@ COMPARISON_SCHEMA = {
 }  # fmt: skip
 
 
-COMPARISON_MEANINGS = {
-    "comparison": "students with each other, with the control, or with the base model", "a": "the first side",
-    "b": "the second side", "train_size": "null: pooled over all", "benchmark": "null: the mean over all",
-    "measure": "primary metric or log-probability", "metric": "scoring rule", "unit": "of the difference",
-    "n": "questions", "difference": "mean of a minus b over the questions", "low": "2.5% bound of the bootstrap",
-    "high": "97.5% bound of the bootstrap", "verdict": "what the interval says",
-}  # fmt: skip
-
-
 class Side(NamedTuple):
     """One side of a comparison: students of a prompt loss, the controls, or the base model."""
 

@@ -1,0 +1,51 @@
+"""The smoke profile in a folder of its own, and running it as `nomad-assets run` does."""
+
+from pathlib import Path
+
+import pytest
+
+from nomad_assets.grid import Grid
+from nomad_assets.profile.load import load_profile
+from nomad_assets.store.home import store_of
+from nomad_assets.store.protocol import Store
+from nomad_assets.wiring.runs import Order, run_grid
+
+ROOT = Path(__file__).parents[1]
+SHIPPED = (ROOT / "nomad_assets/profile/shipped/smoke.toml").read_text(encoding="utf-8")
+SMOKE = SHIPPED.replace("../../../data", str(ROOT / "data"))
+SHORT = {"epochs": "epochs = 1"}
+"""For tests that do not look at what a model learned."""
+
+
+def write_profile(folder: Path, **changes: str) -> Path:
+    """The smoke profile with lines replaced: `write_profile(tmp, keep="keep = 3")`."""
+    lines = []
+    for line in SMOKE.splitlines():
+        key = line.split("=")[0].strip()
+        lines.append(changes.get(key, line))
+    path = folder / "own.toml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def run(
+    profile: Path, *, cells: list[str] | None = None, until: str | None = None, force: bool = False, **order
+) -> tuple[list[str], list[str]]:
+    """(failures, what was said)."""
+    said: list[str] = []
+    return run_grid(str(profile), Order(cells or [], until, force, **order), said.append), said
+
+
+def opened(profile: Path) -> tuple[Grid, Store]:
+    """The grid of a profile's file, and its store."""
+    loaded = load_profile(str(profile))
+    return Grid(loaded), store_of(loaded.name)
+
+
+def enter_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Dagster instance of its own, configured as the project's, in a working directory of its own."""
+    (home / "dagster.yaml").write_text((ROOT / "dagster.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("NOMAD_HOME", str(home / "lake"))
+    monkeypatch.chdir(home)
+    return home
