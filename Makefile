@@ -2,8 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+# Two processes share two cores; what a run of one of them must not disturb is marked and runs alone in `test-all`.
+FAST := -n 2 --dist loadfile -m "not system and not browser and not heavy"
+ALONE := -m "system or browser"
 
-.PHONY: demo test ui lint clean-data
+.PHONY: demo test test-all ui lint clean-data
 
 demo: .venv/installed
 	$(BIN)/nomad-assets run --profile quickstart
@@ -11,7 +14,11 @@ demo: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(FAST) $(PYTEST_ARGS)
+
+# Also the real model, vLLM, the webserver and the browser.
+test-all: test
+	$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS)
 
 ui: .venv/installed
 	$(BIN)/nomad-assets ui

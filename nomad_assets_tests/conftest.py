@@ -1,5 +1,6 @@
 """Models that many tests read, built once per session, and an environment that no test can leak into."""
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
+from filelock import FileLock
 
 from nomad_assets.grid import Grid
 from nomad_assets.recipe.models.base_models import SMOLLM2, TINY, build_base_model
@@ -96,10 +98,18 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    with pytest.MonkeyPatch.context() as patch:
-        path = write_profile(enter_home(tmp_path_factory.mktemp("whole"), patch))
-        failures, said = run(path)
-        assert failures == []
-        grid, store = opened(path)
-        return Finished(grid, store, path, said)
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Finished:
+    """Made once, also where several processes run the tests."""
+    base = tmp_path_factory.getbasetemp()
+    home = (base if worker_id == "master" else base.parent) / "whole"
+    with FileLock(home.with_suffix(".lock")), pytest.MonkeyPatch.context() as patch:
+        done = home / "said.json"
+        if not done.is_file():
+            home.mkdir()
+            path = write_profile(enter_home(home, patch))
+            failures, said = run(path)
+            assert failures == []
+            done.write_text(json.dumps(said), encoding="utf-8")
+        patch.setenv("NOMAD_HOME", str(home / "lake"))
+        grid, store = opened(home / "own.toml")
+        return Finished(grid, store, home / "own.toml", json.loads(done.read_text(encoding="utf-8")))
