@@ -133,7 +133,7 @@ class CuratedCorpus(SyntheticCorpus):
     """Every row with its verdict."""
 
     verdict: str = pa.Field(isin=["kept", "dropped"], description="whether it is trained on")
-    reason: str = pa.Field(isin=[curate.KEPT, *curate.REASONS], description="the first rule that it broke")
+    reason: str = pa.Field(description="the first rule that it broke")
     evidence: str = pa.Field(nullable=True, description="the twin, question, equation or bounds behind the reason")
     evidence_similarity: float = pa.Field(nullable=True, description="similarity to, or share of, the evidence")
     nearest_seed: str = pa.Field(nullable=True, description="id of the teacher's seed row nearest to the prompt")
@@ -141,6 +141,13 @@ class CuratedCorpus(SyntheticCorpus):
     normsim_inf: float = pa.Field(nullable=True, ge=0, le=1, description="largest absolute cosine to the seed pool")
     novelty: float = pa.Field(nullable=True, ge=-1e-6, le=2, description="1 - cosine to the nearest seed row")
     seed_similarity: float = pa.Field(nullable=True, ge=-1, le=1, description="cosine to the nearest seed row")
+
+    @pa.check("reason", name="isin(the rules' reasons, filter.NAME, verifier.NAME)")
+    def known_reason(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        reason = pl.col(data.key)
+        return data.lazyframe.select(
+            reason.is_in([curate.KEPT, *curate.reason_names()]) | reason.str.contains(curate.PLUGIN_REASON)
+        )
 
     @pa.dataframe_check
     def kept_means_no_objection(cls, data: pa.PolarsData) -> pl.LazyFrame:

@@ -11,6 +11,7 @@ from nomad_assets.assets.machine import DECODED_ROWS, work_precision
 from nomad_assets.assets.models import picture
 from nomad_assets.assets.project import Outcome, Project, Work
 from nomad_assets.errors import NomadError
+from nomad_assets.plugins import in_profile, locate_rules
 from nomad_assets.recipe.curation import corpus_figures as describe
 from nomad_assets.recipe.curation import curate, embedding
 from nomad_assets.recipe.generation.engine import Engine, choose_engine
@@ -123,6 +124,7 @@ class _EnginePair:
         engine = self.work.kept.open_engine(
             self.name, folder, batch_size=settings.batch_size, max_length=longest, pad_id=turns.pad, memory_share=share,
             precision=work_precision(self.work.store, settings.precision, DECODED_ROWS),
+            plugin=in_profile(self.work.profile).get("synthesis.engine"),
         )  # fmt: skip
         self.engines.append(engine)
         return engine
@@ -152,13 +154,14 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
         of_pool, of_subset = (embedder.embed(seeds["prompt"].to_list()) for seeds in (pool, subset))
         of_rows = embedder.embed(done["prompt"].to_list(), work.progress)
         questions = question_triples(stored_questions(work))
-        curated = curate.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings, work.progress)
+        rules = locate_rules(settings, work.profile.folder)
+        curated = curate.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings, work.progress, rules)
         work.write(curated, "curated.parquet", schemas.CuratedCorpus)
         relevance, novelty = embedding.among_seeds(of_subset, of_pool)
         points = subset.select("id").with_columns(relevance=relevance, novelty=novelty)
         work.write(points.with_columns(pl.exclude("id").fill_nan(None)), "seed_points.parquet", schemas.SeedPoints)
         save_file({"completed": of_rows}, work.stage / EMBEDDINGS)
-        counts = curate.reason_counts(curated)
+        counts = curate.reason_counts(curated, settings)
         kept = counts.get(curate.KEPT, 0)
         if kept == 0 and not work.profile.student.include_seeds:
             raise NomadError(
@@ -172,7 +175,10 @@ def _curated_corpus(project: Project) -> dg.AssetsDefinition:
             metrics={
                 "kept": kept,
                 "keep_target": settings.keep,
-                **{f"reason_{reason}": counts.get(reason, 0) for reason in (curate.KEPT, *curate.REASONS)},
+                **{
+                    f"reason_{reason}": counts.get(reason, 0)
+                    for reason in (curate.KEPT, *curate.reason_names(settings))
+                },
             },
             metadata={
                 "preview": preview(

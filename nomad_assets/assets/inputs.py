@@ -7,6 +7,7 @@ import polars as pl
 
 from nomad_assets import schemas
 from nomad_assets.assets.project import Outcome, Project, Work
+from nomad_assets.plugins import in_profile
 from nomad_assets.profile.sections import Profile, Source
 from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
 from nomad_assets.recipe.data.sources import Rows, read_source
@@ -115,13 +116,18 @@ def _seed_subset(project: Project) -> dg.AssetsDefinition:
 
 
 def _read(profile: Profile, source: Source, withdrawn: dict[str, dict] | None = None) -> Rows:
-    return read_source(profile.resolve(source.path), source.where, source.limit, withdrawn)
+    return read_source(profile.resolve(source.path), source.where, source.limit, withdrawn, source.options)
 
 
 def _question_tables(profile: Profile) -> dict[str, pl.DataFrame]:
     """Local questions by benchmark."""
+    scorers = in_profile(profile)
     return {
-        name: benchmarks.question_table(name, benchmark.rule, _read(profile, benchmark.source))
+        name: benchmarks.question_table(
+            name,
+            benchmarks.scorer_of(benchmark.rule, scorers.get(f"benchmarks.{name}.rule")),
+            _read(profile, benchmark.source),
+        )
         for name, benchmark in profile.benchmarks.items()
         if benchmark.source is not None
     }

@@ -7,6 +7,7 @@ from nomad_assets import schemas
 from nomad_assets.assets.inputs import preview, stored_questions
 from nomad_assets.assets.machine import DECODED_ROWS, work_precision
 from nomad_assets.assets.project import Outcome, Project, Work
+from nomad_assets.plugins import in_profile
 from nomad_assets.recipe.evaluation.evaluate import evaluate
 from nomad_assets.recipe.models.loading import quiet
 
@@ -52,6 +53,7 @@ def _score(work: Work, model: str) -> Outcome:
     empty = pl.DataFrame(
         schema={"id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str}
     )
+    plugins = in_profile(work.profile)
     # Every model's intervals are drawn with the same seed, so that equal results get equal intervals.
     found = evaluate(
         work.parent(model) / "model",
@@ -62,6 +64,7 @@ def _score(work: Work, model: str) -> Outcome:
         seed=work.profile.seed,
         precision=work_precision(work.store, settings.precision, DECODED_ROWS),
         progress=work.progress,
+        plugins={n: plugins[k] for n in work.profile.benchmarks if (k := f"benchmarks.{n}.rule") in plugins},
     )
     work.write(found.results, "results.parquet", schemas.QuestionResults)
     work.write(found.responses, "responses.parquet", schemas.Responses)
