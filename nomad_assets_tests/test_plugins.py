@@ -5,12 +5,22 @@ import re
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from nomad_assets import plugins
 from nomad_assets.errors import NomadError
 from nomad_assets.plugins import Plugin, locate
 from nomad_assets.profile.load import load_profile
+from nomad_assets.profile.sections import Benchmark, Curation, Synthesis
+from nomad_assets.recipe.curation.curate import rule_verdicts
+from nomad_assets.recipe.data.sources import read_source
+from nomad_assets.recipe.evaluation.benchmarks import question_table, scorer_of
+from nomad_assets.recipe.evaluation.evaluate import evaluate
+from nomad_assets.recipe.generation.engine import open_engine
+from nomad_assets.recipe.generation.synthesis import synthesize
+from nomad_assets.recipe.models.loading import load_tokenizer
+from nomad_assets.recipe.models.turns import Turns
 from nomad_assets_tests.plugin_files import install_toy, write_plugin
 
 PROFILE = """\
@@ -254,3 +264,65 @@ def test_built_in_ones_are_the_modules_of_their_packages(tmp_path: Path, monkeyp
     assert plugins.built_in_names("engines") == ["abacus", "transformers", "vllm"]
     assert plugins.built_in("engines", "abacus") == "mine"
     monkeypatch.delitem(sys.modules, "nomad_assets.recipe.generation.abacus_engine")
+
+
+# All of them at work.
+
+
+def test_an_installed_filter_and_verifier_judge_rows(installed: Path, tmp_path: Path) -> None:
+    rows = pl.DataFrame(
+        {"id": ["0", "1", "2"], "prompt": ["Name Peru's capital", "What is the capital of Peru?", "Is Peru big?"],
+         "response": ["Lima", "Quito", "Yes"], "prompt_end": "completed", "response_end": "completed", "final_answer": "x",
+         "agreement": 1.0, "majority_answer": True}
+    )  # fmt: skip
+    settings = Curation(
+        keep=3, filters=[{"use": "question"}], verifiers=[{"use": "known_answer", "options": {"countries": ["Peru"]}}]
+    )
+    seeds = pl.DataFrame({"id": ["s"], "prompt": ["a seed"]})
+    found = rule_verdicts(rows, seeds, [], settings, plugins=plugins.locate_rules(settings, tmp_path))
+    assert [(v.reason, v.evidence, v.similarity) for v in found] == [
+        ("filter.question", None, None), ("verifier.known_answer", "Lima", 0.25), ("kept", None, None),
+    ]  # fmt: skip
+
+
+def test_an_installed_source_is_validated_like_a_file(installed: Path) -> None:
+    rows = read_source("plugin:capitals", where={"id": ["France", "Japan"]}, options={"least": 1})
+    assert [(row.source, row.number, row.given_id, row.response) for row in rows.rows] == [
+        ("plugin:capitals", 1, "France", "Paris"), ("plugin:capitals", 2, "Japan", "Tokyo"),
+    ]  # fmt: skip
+    assert rows.formats == {"prompt + response": 2}
+
+
+def test_an_installed_engine_writes_a_corpus(installed: Path, tiny_model: Path, tmp_path: Path) -> None:
+    turns = Turns(load_tokenizer(tiny_model), "tiny")
+    engine = open_engine(
+        "parrot", tiny_model, batch_size=4, max_length=64, pad_id=turns.pad,
+        plugin=locate("engines", "parrot", tmp_path, "synthesis.engine"),
+    )  # fmt: skip
+    assert (engine.name, engine.precision, engine.engine.needs.max_length) == ("parrot", "fp32", 64)
+    settings = Synthesis(target=2, max_attempts=4)
+    corpus = synthesize(
+        settings, engine, lambda: (engine, turns), turns, seed_parts=(0,), cell="8/masked", scratch=tmp_path
+    )
+    assert corpus.select("prompt", "response").rows() == [("r", "t")] * 4, (
+        "the ends of the headers of user and assistant"
+    )
+    engine.close()
+    assert engine.engine.needs is None
+
+
+def test_an_installed_scorer_scores_a_model(installed: Path, tiny_model: Path, tmp_path: Path) -> None:
+    benchmark = Benchmark(source={"path": "q.jsonl"}, rule="contains", max_new_tokens=4)
+    scorer = locate("scorers", "contains", tmp_path, "benchmarks.capitals.rule")
+    rows = read_source("plugin:capitals")
+    questions = question_table("capitals", scorer_of("contains", scorer), rows)
+    found = evaluate(
+        tiny_model, {"capitals": benchmark}, questions, batch_size=4, resamples=10, seed=0, plugins={"capitals": scorer}
+    )
+    metrics = found.results.group_by("metric", maintain_order=True).len().rows()
+    assert metrics == [("exact_match", 3), ("words", 3), ("answer_logprob", 3)]
+    spoken = {row["question_id"]: row["response"] for row in found.responses.iter_rows(named=True)}
+    words = found.results.filter(metric="words")
+    assert {row["question_id"]: row["value"] for row in words.iter_rows(named=True)} == {
+        question: float(len(text.split())) for question, text in spoken.items()
+    }
