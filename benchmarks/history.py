@@ -17,7 +17,7 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nomad_assets.cells import Cell
-from nomad_assets.recipe.curation.curate import REASONS
+from nomad_assets.recipe.curation.curate import reason_names
 from nomad_assets.storage import Artifact, Store, digest
 
 
@@ -76,7 +76,8 @@ class History:
         """`rows` judged rows; every third is kept, the others are spread over the reasons."""
         count, numbers = self.rows, np.arange(self.rows)
         kept = numbers % 3 == 0
-        reasons = np.array(REASONS)[numbers % len(REASONS)]
+        known = reason_names()
+        reasons = np.array(known)[numbers % len(known)]
         words = self.random.integers(0, 10_000, (count, 2))
         return pl.DataFrame(
             {

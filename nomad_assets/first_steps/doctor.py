@@ -13,6 +13,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from nomad_assets.errors import NomadError
+from nomad_assets.plugins import is_plugin
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.curation.embedding import PACKAGED
@@ -118,7 +119,7 @@ def _sources(profile: Profile) -> Iterator[Line]:
         ) if value not in (None, "chatml", PACKAGED, *BUILT_IN)),
     ]  # fmt: skip
     for key, path in named:
-        if not path.startswith("hf://") and not Path(profile.resolve(path)).exists():
+        if not path.startswith("hf://") and not is_plugin(path) and not Path(profile.resolve(path)).exists():
             yield Line("missing", key, f"{path}: no such file or folder", f"put it at {profile.resolve(path)}")
 
 

@@ -16,10 +16,11 @@ from nomad_assets.names import NAME
 from nomad_assets.profile.load import PROJECT_FILE
 from nomad_assets.profile.sections import Training
 from nomad_assets.recipe.curation.contamination import COMMON, folded
-from nomad_assets.recipe.curation.word_grams import Wordings
+from nomad_assets.recipe.curation.word_grams import NumberedTexts
 from nomad_assets.recipe.data.seed_pool import build_pool
 from nomad_assets.recipe.data.sources import Row, Rows, read_source
-from nomad_assets.recipe.evaluation.benchmarks import final_number, question_table
+from nomad_assets.recipe.evaluation.benchmarks import question_table
+from nomad_assets.recipe.evaluation.scorers.gsm8k import final_number
 
 HELD_OUT, FEWEST_HELD_OUT, MOST_HELD_OUT = 0.2, 3, 100
 FIRST_SIZE, SMALLEST_SIZE = 64, 4
@@ -145,7 +146,7 @@ def _held_out(prompts: dict[tuple[str, ...], Row]) -> dict[tuple[str, ...], Row]
     """Those of the rows with different prompts, by their words, that become questions."""
     keys, rows = list(prompts), list(prompts.values())
     wanted = min(MOST_HELD_OUT, max(FEWEST_HELD_OUT, int(len(rows) * HELD_OUT)))
-    grams = Wordings(row.prompt for row in rows).most_shared(COMMON).tolist()
+    grams = NumberedTexts(row.prompt for row in rows).most_shared(COMMON).tolist()
     order = sorted(range(len(rows)), key=lambda number: hashlib.sha256(" ".join(keys[number]).encode()).digest())
     groups: dict[int, list[int]] = defaultdict(list)
     for number in order:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from nomad_assets import plugins
 from nomad_assets.cells import Cell
 from nomad_assets.errors import printable
 from nomad_assets.first_steps.estimate import Estimate, Speed, forecast, measure
@@ -18,7 +19,7 @@ from nomad_assets.profile.grid import Grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.inspection import SHOWN, Inspection, inspect
 from nomad_assets.recipe.data.sources import read_source
-from nomad_assets.recipe.evaluation.benchmarks import question_table
+from nomad_assets.recipe.evaluation.benchmarks import question_table, scorer_of
 from nomad_assets.recipe.models.loading import load_tokenizer, quiet
 from nomad_assets.recipe.models.turns import Turns
 from nomad_assets.steps import STEPS, is_current
@@ -94,12 +95,18 @@ def survey(profile: Profile, source: str, estimate: bool) -> Survey:
     Raises NomadError on rows or a model that cannot be read.
     """
     quiet()
-    rows = read_source(source if source.startswith("hf://") else os.path.realpath(source))
+    if plugins.is_plugin(source):
+        rows = read_source(plugins.resolved(source, Path.cwd()))
+    else:
+        rows = read_source(source if source.startswith("hf://") else os.path.realpath(source))
+    scorers = plugins.in_profile(profile)
     questions, counts = [], {}
     for name, benchmark in profile.benchmarks.items():
         if benchmark.source is not None:
-            read = read_source(profile.resolve(benchmark.source.path), benchmark.source.where, benchmark.source.limit)
-            table = question_table(name, benchmark.rule, read)
+            path, origin = profile.resolve(benchmark.source.path), benchmark.source
+            read = read_source(path, origin.where, origin.limit, options=origin.options)
+            scorer = scorer_of(benchmark.rule, scorers.get(f"benchmarks.{name}.rule"))
+            table = question_table(name, scorer, read)
             questions += list(table.select("id", "question", "answers").iter_rows())
             counts[name] = table.height
     with _base_model(profile) as (base, seconds):

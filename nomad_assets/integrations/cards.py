@@ -12,7 +12,7 @@ from nomad_assets.cells import Cell
 from nomad_assets.integrations.licences import hub_licence
 from nomad_assets.profile.grid import Grid
 from nomad_assets.profile.sections import Profile
-from nomad_assets.recipe.curation.curate import KEPT, REASONS
+from nomad_assets.recipe.curation.curate import KEPT, reasons
 from nomad_assets.recipe.data.sources import source_name
 from nomad_assets.recipe.evaluation.benchmarks import is_share
 from nomad_assets.storage import Artifact
@@ -20,19 +20,6 @@ from nomad_assets.storage import Artifact
 if TYPE_CHECKING:
     from huggingface_hub import CardData
 
-RULES = {
-    "not_completed": "the prompt or the response did not end by itself",
-    "minority_answer": "another final answer was more frequent among the prompt's responses",
-    "low_agreement": "too few of the prompt's responses agreed",
-    "wrong_arithmetic": "a written calculation is false",
-    "exact_repeat": "the prompt repeats an earlier row",
-    "near_repeat": "the prompt nearly repeats an earlier row (Jaccard similarity of word 3-grams)",
-    "seed_copy": "the prompt repeats a seed row",
-    "near_seed_copy": "the prompt nearly repeats a seed row",
-    "contaminated": "it holds a benchmark question: equal, more than half of its own words in shared 8-grams, or a short one with its answer",
-    "outside_band": "its relevance (NormSim) lies outside the kept band",
-    "over_target": "the corpus was full",
-}
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 NAMES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 PROJECT = "nomad-assets (NOMAD, [arXiv 2410.20362](https://arxiv.org/abs/2410.20362))"
@@ -84,7 +71,8 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
         ],
     )
     counts = dict(curated.group_by("reason").len().iter_rows())
-    dropped = [[reason, str(counts[reason]), RULES[reason]] for reason in REASONS if reason in counts]
+    sentences = reasons(facts.profile.curation)
+    dropped = [[reason, str(counts[reason]), words] for reason, words in sentences.items() if reason in counts]
     corpus, answerer = facts.artifacts["synthetic_corpus"].manifest, facts.profile.synthesis.answerer
     parts = [
         f"# {facts.profile.name}, {facts.cell.label}",

@@ -5,11 +5,21 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
 
+from nomad_assets import plugins
 from nomad_assets.errors import shown
 from nomad_assets.names import NAME, Location, safe_names
 from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, Share, Whole
+from nomad_assets.recipe.curation.rules import settings_of_all_rules
+
+
+def _empty(value: object) -> bool:
+    return not value
+
+
+# Left out of a dump where it is empty: settings without plug-ins are what they were before there were any.
+Options = Annotated[dict[str, JsonValue], Field(default={}, exclude_if=_empty)]
 
 
 class Licensed(Operational):
@@ -20,12 +30,21 @@ class Licensed(Operational):
 class SourceRows(Section):
     """Which rows are read."""
 
-    path: Location
-    """A file or folder (.jsonl, .json, .parquet, .csv), or hf://owner/name[@revision][#config/split]."""
+    path: Annotated[Location, AfterValidator(plugins.checked_path)]
+    """A file or folder (.jsonl, .json, .parquet, .csv), hf://owner/name[@revision][#config/split], or a plug-in:
+    python:FILE.py:NAME or plugin:NAME."""
     where: dict[str, list[str | Whole | bool]] = Field(default={})
     """Keep only rows whose field has one of the listed values, as in {difficulty = [1, 2]}."""
     limit: Count | None = None
     """Keep at most this many rows, chosen by a hash of their content."""
+    options: Options
+    """What a plug-in is called with. Its rows are read again when they change, and when its code does."""
+
+    @model_validator(mode="after")
+    def options_of_a_plugin(self) -> "SourceRows":
+        if self.options and not plugins.is_plugin(self.path):
+            raise ValueError("`options` are for a plug-in (path = python:FILE.py:NAME or plugin:NAME)")
+        return self
 
 
 class Source(Licensed, SourceRows):
@@ -42,8 +61,9 @@ class Scoring(Section):
 
     task: str | None = None
     """A task of lm-evaluation-harness by its name, such as "gsm8k" or "triviaqa"; it fetches its own data."""
-    rule: Literal["gsm8k", "triviaqa"] = "triviaqa"
-    """How a local benchmark is scored: the final `#### N`, or a short answer among aliases."""
+    rule: Annotated[str, AfterValidator(plugins.checked("scorers"))] = "triviaqa"
+    """How a local benchmark is scored: `gsm8k` (the final `#### N`), `triviaqa` (a short answer among aliases), or a
+    plug-in: python:FILE.py:NAME, or the name of an installed one."""
     max_new_tokens: Count = 256
     """Longest answer that is generated, in tokens."""
 
@@ -162,8 +182,9 @@ class SynthesisMachinery(Operational):
 
 
 class Synthesis(SynthesisMachinery):
-    engine: Literal["auto", "transformers", "vllm"] = "auto"
-    """`auto` takes vLLM if it is installed, fits the machine and the job is large enough to repay its start."""
+    engine: Annotated[str, AfterValidator(plugins.checked("engines", "auto"))] = "auto"
+    """`auto`, `transformers`, `vllm` or a plug-in: python:FILE.py:NAME, or the name of an installed one. `auto` takes
+    vLLM if it is installed, fits the machine and the job is large enough to repay its start."""
     target: Count
     """Wanted number of completed rows."""
     max_attempts: Count
@@ -186,32 +207,51 @@ class Synthesis(SynthesisMachinery):
         return self
 
 
-class Curation(Section):
-    keep: Count
-    """Number of rows to keep, the same for every arm so that they are compared at equal corpus size."""
-    near_repeat: Share = 0.8
-    """Jaccard similarity of word 3-grams from which two prompts count as repeats; 1 turns it off."""
-    seed_copy: Share = 0.8
-    """The same against the teacher's own seed rows."""
-    min_agreement: Share = 0.0
-    """Smallest share of a prompt's responses that must agree on the final answer."""
-    check_arithmetic: bool = False
-    """Drop rows in which a written `a op b = c` is false."""
-    norm: Literal["2", "inf"] = "2"
-    """p of the NormSim_p that the band is cut from."""
-    band: Literal["none", "low", "middle", "high"] = "middle"
-    """Part of the rows, ordered by NormSim, that is kept."""
-    band_quantiles: Annotated[tuple[Share, Share], Field(strict=False)] = (1 / 3, 2 / 3)
-    """Where the middle band starts and ends."""
+class UserRule(Section):
+    """A filter or verifier of the user's own."""
+
+    use: str
+    """python:FILE.py:NAME with a path relative to this file, or the name of an installed one."""
+    name: str | None = None
+    """What its rows are marked with, behind `filter.` or `verifier.`; default: the NAME in `use`."""
+    options: Options
+    """What it is called with."""
+
+
+class Filter(UserRule):
+    use: Annotated[str, AfterValidator(plugins.checked("filters"))]
+    """python:FILE.py:NAME with a path relative to this file, or the name of an entry point in `nomad_assets.filters`."""
+
+
+class Verifier(UserRule):
+    use: Annotated[str, AfterValidator(plugins.checked("verifiers"))]
+    """python:FILE.py:NAME with a path relative to this file, or the name of an entry point in `nomad_assets.verifiers`."""
+
+
+class Curation(settings_of_all_rules()):
     embedder: Location = "all-MiniLM-L6-v2"
     """Sentence embedder: the packaged all-MiniLM-L6-v2, a folder, or hf://owner/name."""
+    filters: Annotated[list[Filter], Field(default=[], exclude_if=_empty)]
+    """Your own rules, run before prompts are compared: { use = "python:mine.py:too_short", options = { fewest = 20 } }."""
+    verifiers: Annotated[list[Verifier], Field(default=[], exclude_if=_empty)]
+    """Likewise, run after the filters: whether a response is right."""
 
-    @field_validator("band_quantiles")
+    @field_validator("filters", "verifiers")
     @classmethod
-    def ordered(cls, quantiles: tuple[float, float]) -> tuple[float, float]:
-        if quantiles[0] >= quantiles[1]:
-            raise ValueError("the first quantile must be below the second")
-        return quantiles
+    def distinct_names(cls, found: list[UserRule]) -> list[UserRule]:
+        names = [rule.name or plugins.name_of(rule.use) for rule in found]
+        if wrong := next((name for name in names if not NAME.fullmatch(name)), None):
+            raise ValueError(f"plug-in name {shown(wrong)}: use letters, digits, '.', '_' and '-', at most 64")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two are named {twice!r}; give each a `name` of its own")
+        return found
+
+    def user_rules(self) -> dict[str, UserRule]:
+        """The filters, then the verifiers, by the reason that their rows are dropped for."""
+        kinds = {"filter": self.filters, "verifier": self.verifiers}
+        return {
+            f"{kind}.{rule.name or plugins.name_of(rule.use)}": rule for kind, found in kinds.items() for rule in found
+        }
 
 
 class EvaluationMachinery(Operational):
@@ -308,4 +348,6 @@ class Profile(Section):
         """A source string with a relative path made absolute against the profile's folder."""
         if source.startswith("hf://") or Path(source).is_absolute():
             return source
+        if plugins.is_plugin(source):
+            return plugins.resolved(source, self.folder)
         return os.path.realpath(self.folder / source)

@@ -9,6 +9,7 @@ from nomad_assets.engine.step import Config, File, step
 from nomad_assets.recipe.models.base_models import TINY, build_base_model
 from nomad_assets.recipe.models.loading import quiet
 from nomad_assets.steps.external import ExternalModel, ExternalRows, ExternalTemplate
+from nomad_assets.steps.seeds import seed_sources
 
 MODEL = File("model/")  # safetensors weights, tokenizer, chat template
 TOKENIZER_CORPUS_ROWS = 2000
@@ -30,7 +31,7 @@ class BaseConfig(Config):
         return cls(
             seed=grid.seed("base_model", cell), base_model=ExternalModel.of(profile, settings.source),
             chat_template=ExternalTemplate.of(profile, settings.chat_template), dtype=settings.dtype,
-            tokenizer_corpus=[ExternalRows.of(profile, source) for source in profile.seeds.sources] if reads_seeds else [],
+            tokenizer_corpus=seed_sources(profile) if reads_seeds else [],
             withdrawn=dict(withdrawn) if reads_seeds else {},
         )  # fmt: skip
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandera.polars as pa
 import polars as pl
 
+from nomad_assets import plugins
 from nomad_assets.cells import Cell, Over
 from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
@@ -12,8 +13,8 @@ from nomad_assets.engine.step import Config, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.profile.fields import Section
 from nomad_assets.profile.sections import Profile
-from nomad_assets.recipe.evaluation.benchmarks import question_table
-from nomad_assets.steps.external import ExternalRows
+from nomad_assets.recipe.evaluation.benchmarks import question_table, scorer_of
+from nomad_assets.steps.external import ExternalPlugin, ExternalRows
 
 
 class BenchmarkQuestions(Table):
@@ -40,20 +41,38 @@ class LocalBenchmark(Section):
 
     name: str
     rule: str
+    scorer: ExternalPlugin | None
+    """The rule, where it is a plug-in."""
     source: ExternalRows
 
 
 def local_benchmarks(profile: Profile) -> list[LocalBenchmark]:
+    plugged = scorers(profile)
     return [
-        LocalBenchmark(name=name, rule=benchmark.rule, source=ExternalRows.of(profile, benchmark.source))
+        LocalBenchmark(
+            name=name,
+            rule=benchmark.rule,
+            scorer=plugged.get(name),
+            source=ExternalRows.of(profile, benchmark.source, f"benchmarks.{name}.source"),
+        )  # fmt: skip
         for name, benchmark in profile.benchmarks.items()
         if benchmark.source is not None
     ]
 
 
+def scorers(profile: Profile) -> dict[str, ExternalPlugin]:
+    """By benchmark, the rules that are plug-ins."""
+    found = plugins.in_profile(profile)
+    keys = {name: f"benchmarks.{name}.rule" for name in profile.benchmarks}
+    return {name: ExternalPlugin.of(found[key]) for name, key in keys.items() if key in found}
+
+
 def questions_of(benchmarks: list[LocalBenchmark]) -> pl.DataFrame:
     """The BenchmarkQuestions table of local benchmarks, one after the other."""
-    tables = [question_table(b.name, b.rule, b.source.read()) for b in benchmarks]
+    tables = [
+        question_table(b.name, scorer_of(b.rule, b.scorer.plugin if b.scorer else None), b.source.read())
+        for b in benchmarks
+    ]
     return pl.concat([EMPTY, *tables])
 
 

@@ -12,6 +12,7 @@ from nomad_assets.engine.output import Output, Picture, Preview
 from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
+from nomad_assets.plugins import locate_rules
 from nomad_assets.profile.sections import Curation
 from nomad_assets.recipe import warm
 from nomad_assets.recipe.curation import corpus_figures, curate, embedding
@@ -20,7 +21,7 @@ from nomad_assets.recipe.generation.synthesis import completed
 from nomad_assets.recipe.models.loading import quiet
 from nomad_assets.recipe.report import plots
 from nomad_assets.steps.benchmarks import BenchmarkQuestions, question_triples
-from nomad_assets.steps.external import ExternalModel
+from nomad_assets.steps.external import ExternalModel, ExternalPlugin
 from nomad_assets.steps.seeds import SeedExamples, SeedSubset
 from nomad_assets.steps.synthesis import SyntheticCorpus
 
@@ -45,7 +46,7 @@ class CuratedCorpus(SyntheticCorpus):
     """Every row with its verdict."""
 
     verdict: str = column("whether it is trained on", isin=["kept", "dropped"], computed_from=JUDGED_BY)
-    reason: str = column("the first rule that it broke", isin=[curate.KEPT, *curate.REASONS], computed_from=JUDGED_BY)
+    reason: str = column("the first rule that it broke", computed_from=JUDGED_BY)
     evidence: str = column(
         "the twin, question, equation or bounds behind the reason", nullable=True, computed_from=EVIDENCE
     )
@@ -62,6 +63,13 @@ class CuratedCorpus(SyntheticCorpus):
     novelty: float = column("1 - cosine to the nearest seed row", nullable=True, ge=-1e-6, le=2, computed_from=NEAREST)
     seed_similarity: float = column("cosine to the nearest seed row", nullable=True, ge=-1, le=1, computed_from=NEAREST)
 
+    @pa.check("reason", name="isin(the rules' reasons, filter.NAME, verifier.NAME)")
+    def known_reason(cls, data: pa.PolarsData) -> pl.LazyFrame:
+        reason = pl.col(data.key)
+        return data.lazyframe.select(
+            reason.is_in([curate.KEPT, *curate.reason_names()]) | reason.str.contains(curate.PLUGIN_REASON)
+        )
+
     @pa.dataframe_check
     def kept_means_no_objection(cls, data: pa.PolarsData) -> pl.LazyFrame:
         return data.lazyframe.select((pl.col("verdict") == "kept") == (pl.col("reason") == "kept"))
@@ -77,6 +85,8 @@ class SeedPoints(Table):
 
 class CurationConfig(Config):
     curation: Curation
+    plugins: list[ExternalPlugin]
+    """The filters, then the verifiers."""
     embedder: ExternalModel
     students_also_see_the_seeds: bool
     """Without their seeds, students need at least one kept row."""
@@ -86,7 +96,8 @@ class CurationConfig(Config):
         profile, settings = grid.profile, grid.profile.curation
         packaged = settings.embedder == embedding.PACKAGED
         return cls(
-            curation=settings, students_also_see_the_seeds=profile.student.include_seeds,
+            curation=settings, plugins=[ExternalPlugin.of(rule) for rule in locate_rules(settings, profile.folder)],
+            students_also_see_the_seeds=profile.student.include_seeds,
             embedder=ExternalModel(address=settings.embedder, source=settings.embedder, content=None)
             if packaged else ExternalModel.of(profile, settings.embedder),
         )  # fmt: skip
@@ -118,13 +129,14 @@ def curated_corpus(config: CurationConfig, inputs: Inputs, out: Output) -> None:
     embedder = warm.embedder(config.embedder.address)
     of_pool, of_subset = (embedder.embed(seeds["prompt"].to_list()) for seeds in (pool, subset))
     of_rows = embedder.embed(completed(corpus)["prompt"].to_list(), out.progress)
-    curated = curate.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings, out.progress)
+    rules = [rule.plugin for rule in config.plugins]
+    curated = curate.curate(corpus, subset, of_pool, of_subset, of_rows, questions, settings, out.progress, rules)
     out.write(curated, CuratedCorpus)
     relevance, novelty = embedding.among_seeds(of_subset, of_pool)
     points = subset.select("id").with_columns(relevance=relevance, novelty=novelty)
     out.write(points.with_columns(pl.exclude("id").fill_nan(None)), SeedPoints)
     save_file({"completed": of_rows}, out.path(EMBEDDINGS))
-    counts = curate.reason_counts(curated)
+    counts = curate.reason_counts(curated, settings)
     kept = counts.get(curate.KEPT, 0)
     if kept == 0 and not config.students_also_see_the_seeds:
         raise NomadError(
@@ -133,7 +145,7 @@ def curated_corpus(config: CurationConfig, inputs: Inputs, out: Output) -> None:
         )
     if kept < settings.keep:
         out.warn(f"curation kept {kept} of the {settings.keep} rows wanted: {counts}")
-    reasons = {f"reason_{reason}": counts.get(reason, 0) for reason in (curate.KEPT, *curate.REASONS)}
+    reasons = {f"reason_{reason}": counts.get(reason, 0) for reason in (curate.KEPT, *curate.reason_names(settings))}
     out.report(rows=curated.height, kept=kept, keep_target=settings.keep, **reasons)
     out.show(
         "preview", curated.filter(pl.col("verdict") == "kept").select("prompt", "response", "normsim_2", "novelty")

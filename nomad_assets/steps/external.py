@@ -3,11 +3,30 @@
 from pathlib import Path
 from typing import Self
 
+from pydantic import JsonValue
+
+from nomad_assets import plugins
+from nomad_assets.plugins import Plugin
 from nomad_assets.profile.fields import Operational, Whole
 from nomad_assets.profile.sections import Profile, Source
 from nomad_assets.recipe.data.sources import Rows, read_source
 from nomad_assets.recipe.models.base_models import BUILT_IN, source_version
 from nomad_assets.store.digests import source_digest
+
+
+class Located(Operational):
+    plugin: Plugin
+    """Where its code lies on this machine."""
+
+
+class ExternalPlugin(Located):
+    """A plug-in: what it is called and what its source is."""
+
+    identity: dict[str, str]
+
+    @classmethod
+    def of(cls, plugin: Plugin) -> Self:
+        return cls(plugin=plugin, identity=plugin.identity)
 
 
 class OnThisMachine(Operational):
@@ -16,21 +35,28 @@ class OnThisMachine(Operational):
 
 
 class ExternalRows(OnThisMachine):
-    """Rows of a source, by the sha256 of a local one."""
+    """Rows of a source, by the sha256 of a local one or of a plug-in's code."""
 
     path: str
     where: dict[str, list[str | Whole | bool]]
     limit: int | None
+    options: dict[str, JsonValue]
     content: str | None
 
     @classmethod
-    def of(cls, profile: Profile, source: Source) -> Self:
+    def of(cls, profile: Profile, source: Source, key: str) -> Self:
+        """`key` is the profile's key of the source."""
         address = profile.resolve(source.path)
-        content = source_digest(Path(address)) if Path(address).exists() else None
-        return cls(address=address, path=source.path, where=source.where, limit=source.limit, content=content)
+        if plugins.is_plugin(source.path):
+            content = plugins.locate_source(source.path, profile.folder, f"{key}.path").digest
+        else:
+            content = source_digest(Path(address)) if Path(address).exists() else None
+        return cls(
+            address=address, path=source.path, where=source.where, limit=source.limit, options=source.options, content=content,
+        )  # fmt: skip
 
     def read(self, withdrawn: dict[str, dict] | None = None) -> Rows:
-        return read_source(self.address, self.where, self.limit, withdrawn)
+        return read_source(self.address, self.where, self.limit, withdrawn, self.options)
 
 
 class ExternalModel(OnThisMachine):

@@ -18,7 +18,8 @@ from nomad_assets.recipe.evaluation.statistics import stratified_bootstrap
 from nomad_assets.recipe.models.device import DECODED_ROWS, agreed_precision
 from nomad_assets.recipe.models.loading import quiet
 from nomad_assets.steps.base import MODEL
-from nomad_assets.steps.benchmarks import BenchmarkQuestions
+from nomad_assets.steps.benchmarks import BenchmarkQuestions, scorers
+from nomad_assets.steps.external import ExternalPlugin
 
 
 class QuestionResults(Table):
@@ -82,6 +83,8 @@ SCORED = {"results.parquet": QuestionResults, "responses.parquet": Responses, "s
 class ScoresConfig(Config):
     benchmarks: dict[str, Scoring]
     """What is asked stands in benchmark_questions."""
+    scorers: dict[str, ExternalPlugin]
+    """By benchmark, the rules that are plug-ins."""
     evaluation: Evaluation
 
     @classmethod
@@ -90,7 +93,7 @@ class ScoresConfig(Config):
         return cls(
             seed=profile.seed,  # the same for every model, so that equal results get equal intervals
             benchmarks={name: Scoring(**b.model_dump(exclude={"source"})) for name, b in profile.benchmarks.items()},
-            evaluation=profile.evaluation,
+            scorers=scorers(profile), evaluation=profile.evaluation,
         )  # fmt: skip
 
 
@@ -126,6 +129,7 @@ def _score(model: Given, config: ScoresConfig, inputs: Inputs, out: Output) -> N
         model.path(MODEL), config.benchmarks, inputs["benchmark_questions"].table(BenchmarkQuestions),
         batch_size=settings.batch_size, resamples=settings.bootstrap, seed=config.seed,
         precision=agreed_precision(settings.precision, DECODED_ROWS, out.agreed), progress=out.progress,
+        plugins={name: scorer.plugin for name, scorer in config.scorers.items()},
     )  # fmt: skip
     out.write(found.results, QuestionResults)
     out.write(found.responses, Responses)

@@ -10,6 +10,7 @@ from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, Read, View, step
 from nomad_assets.engine.tables import Table, column, columns
+from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
 from nomad_assets.steps.benchmarks import LocalBenchmark, local_benchmarks, question_triples, questions_of
 from nomad_assets.steps.external import ExternalRows
@@ -52,6 +53,11 @@ class SeedSubset(Table):
     source: str = column("file or hub name the row was read from", copy_of="seed_examples.source")
 
 
+def seed_sources(profile: Profile) -> list[ExternalRows]:
+    named = enumerate(profile.seeds.sources)
+    return [ExternalRows.of(profile, source, f"seeds.sources.{number}") for number, source in named]
+
+
 class SeedsConfig(Config):
     seeds: list[ExternalRows]
     benchmarks: list[LocalBenchmark]
@@ -64,7 +70,7 @@ class SeedsConfig(Config):
         profile = grid.profile
         return cls(
             seed=grid.seed("seed_examples", cell),
-            seeds=[ExternalRows.of(profile, source) for source in profile.seeds.sources],
+            seeds=seed_sources(profile),
             benchmarks=local_benchmarks(profile), withdrawn=dict(withdrawn),
         )  # fmt: skip
 

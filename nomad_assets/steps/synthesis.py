@@ -6,6 +6,7 @@ from pathlib import Path
 import pandera.polars as pa
 import polars as pl
 
+from nomad_assets import plugins
 from nomad_assets.cells import Cell, Over
 from nomad_assets.engine.checks import Finding, Stored
 from nomad_assets.engine.inputs import Inputs
@@ -21,7 +22,7 @@ from nomad_assets.recipe.models.device import DECODED_ROWS, agreed_precision
 from nomad_assets.recipe.models.loading import load_tokenizer, quiet
 from nomad_assets.recipe.models.turns import Turns
 from nomad_assets.steps.base import MODEL
-from nomad_assets.steps.external import ExternalModel, ExternalTemplate
+from nomad_assets.steps.external import ExternalModel, ExternalPlugin, ExternalTemplate
 
 ENDINGS = ["completed", "length", "empty", "malformed"]
 
@@ -55,6 +56,8 @@ class SyntheticCorpus(Table):
 
 class SynthesisConfig(Config):
     synthesis: Synthesis
+    engine: ExternalPlugin | None
+    """Where it is a plug-in."""
     cell: str
     """The label that rows are named after."""
     answerer: ExternalModel | None
@@ -64,9 +67,10 @@ class SynthesisConfig(Config):
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "SynthesisConfig":
         profile, settings = grid.profile, grid.profile.synthesis
-        other = settings.answerer is not None
+        other, engine = settings.answerer is not None, plugins.in_profile(profile).get("synthesis.engine")
         return cls(
             seed=grid.seed("synthetic_corpus", cell), synthesis=settings, cell=cell.label,
+            engine=ExternalPlugin.of(engine) if engine else None,
             answerer=ExternalModel.of(profile, settings.answerer) if other else None,
             answerer_chat_template=ExternalTemplate.of(profile, settings.answerer_chat_template) if other else None,
             answerer_dtype=profile.base_model.dtype if other else None,
@@ -156,6 +160,7 @@ class _EnginePair:
             max_length=longest + len(turns.header) + len(turns.middle) + 2,
             memory_share=1.0 if self.config.answerer is None else 0.5,
             precision=agreed_precision(settings.precision, DECODED_ROWS, self.out.agreed),
+            plugin=self.config.engine.plugin if self.config.engine else None,
         )  # fmt: skip
         self.engines.append(engine)
         return engine

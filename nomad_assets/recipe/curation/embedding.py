@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PACKAGED = "all-MiniLM-L6-v2"
 BLOCK = 4096
 PER_CALL = 2048
-KEPT_BYTES = 128 * 2**20
+REMEMBERED_BYTES = 128 * 2**20
 OTHER_RUNTIMES = ("onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.tflite")
 SAFE = {"use_safetensors": True}  # weights are never unpickled
 
@@ -63,9 +63,9 @@ class Embedder:
             for text, vector in zip(part, found, strict=True):
                 vectors[places[text]] = vector
             progress("embedding", start + len(part), len(different), {})
-        if vectors.nbytes <= KEPT_BYTES:
+        if vectors.nbytes <= REMEMBERED_BYTES:
             self._known[key] = vectors
-            while sum(kept.nbytes for kept in self._known.values()) > KEPT_BYTES:
+            while sum(kept.nbytes for kept in self._known.values()) > REMEMBERED_BYTES:
                 del self._known[next(iter(self._known))]
         return vectors
 

@@ -14,6 +14,7 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nomad_assets.recipe.curation.contamination import NGRAM, SHINGLE, ContaminationIndex, folded
@@ -27,7 +28,7 @@ FREQUENCY_BITS = 4
 UNKNOWN = -1
 
 
-class Wordings:
+class NumberedTexts:
     """Texts as word numbers: `words` (total,) int32, and text i has words[starts[i] : starts[i + 1]]."""
 
     def __init__(self, texts: Iterable[str]):
@@ -121,15 +122,15 @@ class GramSets:
     filter needs. A text of fewer than three words is one gram.
     """
 
-    def __init__(self, wordings: Wordings):
+    def __init__(self, texts: NumberedTexts):
         import numpy as np
 
-        sizes = np.diff(wordings.starts)
+        sizes = np.diff(texts.starts)
         padded = np.maximum(sizes, SHINGLE)
         starts = np.concatenate([[0], np.cumsum(padded)])
-        none = len(wordings.vocabulary)  # stands where a short text has no third word
+        none = len(texts.vocabulary)  # stands where a short text has no third word
         words = np.full(starts[-1], none, np.int64)
-        words[np.arange(len(wordings.words)) + np.repeat(starts[:-1] - wordings.starts[:-1], sizes)] = wordings.words
+        words[np.arange(len(texts.words)) + np.repeat(starts[:-1] - texts.starts[:-1], sizes)] = texts.words
         counts = padded - SHINGLE + 1
         begins = np.arange(counts.sum()) + np.repeat(np.arange(len(sizes)) * (SHINGLE - 1), counts)
         numbers = words[begins]
@@ -162,8 +163,8 @@ def _sets(numbers: "np.ndarray", counts: "np.ndarray") -> tuple["np.ndarray", "n
         rows = np.sort(numbers[places], axis=1)
         numbers[places] = rows
         first[places[:, 1:]] = rows[:, 1:] != rows[:, :-1]
-    kept = np.concatenate([[0], np.cumsum(first)])
-    return numbers[first], kept[starts]
+    different = np.concatenate([[0], np.cumsum(first)])
+    return numbers[first], different[starts]
 
 
 class NearRepeats:
@@ -221,3 +222,32 @@ class NearRepeats:
 
     def _first(self, text: int) -> list[int]:
         return self.first[self.first_starts[text] : self.first_starts[text + 1]].tolist()
+
+
+@dataclass(frozen=True)
+class Twin:
+    """The text that another one repeats: its name, the similarity, and whether both have the same words in order."""
+
+    name: str
+    similarity: float
+    exact: bool
+
+
+class KnownTexts:
+    """The texts added so far, to ask which of them another one repeats, exactly or nearly."""
+
+    def __init__(self, texts: NumberedTexts, sets: GramSets, threshold: float, names: Sequence[str]):
+        self.texts, self.names = texts, names
+        self.exact: dict[bytes, int] = {}
+        self.near = NearRepeats(sets, threshold, names)
+
+    def add(self, text: int) -> None:
+        self.exact[self.texts.key(text)] = text
+        self.near.add(text)
+
+    def twin(self, text: int) -> Twin | None:
+        twin = self.exact.get(self.texts.key(text))
+        if twin is not None:
+            return Twin(self.names[twin], 1.0, True)
+        found = self.near.twin(text)
+        return Twin(*found, False) if found else None

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from nomad_assets.recipe.curation.contamination import ContaminationIndex
-from nomad_assets.recipe.curation.word_grams import GramSets, NearRepeats, Wordings
+from nomad_assets.recipe.curation.word_grams import GramSets, NearRepeats, NumberedTexts
 from nomad_assets.recipe.data.seed_pool import content_key
 from nomad_assets.recipe.data.sources import Rows
 
@@ -114,12 +114,12 @@ def _lengths(counts: list[int]) -> Lengths:
 
 def _near_repeats(rows: Rows, threshold: float) -> list[tuple[str, str, float]]:
     names = [f"row {row.number}" for row in rows.rows]
-    wordings = Wordings(row.prompt for row in rows.rows)
-    known = NearRepeats(GramSets(wordings), threshold, names)
+    texts = NumberedTexts(row.prompt for row in rows.rows)
+    known = NearRepeats(GramSets(texts), threshold, names)
     earlier: set[bytes] = set()
     pairs = []
     for text, name in enumerate(names):
-        key = wordings.key(text)
+        key = texts.key(text)
         if key in earlier:
             continue  # equal prompts are another matter: their responses may differ
         earlier.add(key)

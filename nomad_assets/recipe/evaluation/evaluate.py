@@ -1,14 +1,15 @@
 """Scoring a model on benchmarks with lm-evaluation-harness, question by question."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
+from nomad_assets.plugins import Plugin
 from nomad_assets.profile.sections import Sampling, Scoring
-from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, local_task
+from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, local_task, scorer_of
 from nomad_assets.recipe.evaluation.statistics import bootstrap_interval
 from nomad_assets.recipe.generation.engine import Request
 from nomad_assets.recipe.generation.transformers_engine import TransformersEngine
@@ -44,10 +45,12 @@ def evaluate(
     seed: int,
     precision: str = "auto",
     progress: Progress = silent,
+    plugins: Mapping[str, Plugin] | None = None,
 ) -> Evaluation:
     """Score the model in `folder`; the model is loaded once for all benchmarks.
 
-    `questions` holds the local ones (BenchmarkQuestions). Raises NomadError when a hub task cannot be loaded.
+    `questions` holds the local ones (BenchmarkQuestions). `plugins` are the scorers that are none of the built-in ones, by
+    benchmark. Raises NomadError when a hub task cannot be loaded or a plug-in fails.
     """
     import polars as pl
 
@@ -61,7 +64,10 @@ def evaluate(
     tables: list[tuple[list[dict], list[dict]]] = []
     for name, benchmark in benchmarks.items():
         local = questions.filter(pl.col("benchmark") == name)
-        task = benchmark.task or local_task(name, benchmark.rule, local, benchmark.max_new_tokens)
+        task = benchmark.task
+        if task is None:
+            scorer = scorer_of(benchmark.rule, (plugins or {}).get(name))
+            task = local_task(name, scorer, local, benchmark.max_new_tokens)
         tables.append(_run_task(lm, tasks, name, task))
         if benchmark.task is None:
             tables.append((_log_probabilities(engine.model, turns, name, local), []))

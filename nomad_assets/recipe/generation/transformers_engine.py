@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomad_assets.profile.sections import Sampling
-from nomad_assets.recipe.generation.engine import Generation, Request
+from nomad_assets.recipe.generation.engine import Generation, Needs, Request
 from nomad_assets.recipe.training.packing import attend_within_rows, model_inputs
 
 if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache, PreTrainedModel
+
+FILL_AT = 0.75  # share of a batch that is still running when new rows come in
+LEAVE_AT = 0.875  # and when the ended ones leave
 
 
 class TransformersEngine:
@@ -27,11 +30,15 @@ class TransformersEngine:
         self.precision = {"bfloat16": "bf16", "float32": "fp32"}[str(model.dtype).removeprefix("torch.")]
 
     @classmethod
+    def open(cls, folder: Path, needs: Needs) -> "TransformersEngine":
+        return cls.load(folder, batch_size=needs.batch_size, pad_id=needs.pad_id, precision=needs.precision)
+
+    @classmethod
     def load(cls, folder: Path, *, batch_size: int, pad_id: int, precision: str = "auto") -> "TransformersEngine":
         from nomad_assets.recipe.models.device import device
         from nomad_assets.recipe.models.loading import load_model
 
-        model = load_model(folder, _kind(precision))
+        model = load_model(folder, _weights_dtype(precision))
         return cls(model.to(device()), batch_size=batch_size, pad_id=pad_id)
 
     def generate(
@@ -220,7 +227,7 @@ class _Batch:
         return order.gather(-1, index)[:, 0]
 
 
-def _kind(precision: str) -> "torch.dtype":
+def _weights_dtype(precision: str) -> "torch.dtype":
     """dtype of the weights for decoding, where one token per row and step makes thin matrices."""
     import torch
 
@@ -229,7 +236,4 @@ def _kind(precision: str) -> "torch.dtype":
     return torch.bfloat16 if precision == "bf16" or (precision == "auto" and computes_in_bf16(64)) else torch.float32
 
 
-FILL_AT = 0.75  # share of a batch that is still running when new rows come in
-
-
-LEAVE_AT = 0.875  # and when the ended ones leave
+ENGINE = TransformersEngine

@@ -4,13 +4,9 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nomad_assets.profile.sections import Sampling
-from nomad_assets.recipe.generation.engine import Generation, Request
-
-if TYPE_CHECKING:
-    pass
+from nomad_assets.recipe.generation.engine import Generation, Needs, Request
 
 
 class VllmEngine:
@@ -45,6 +41,10 @@ class VllmEngine:
             load_format="safetensors",  # `auto` falls back to pickled weights
             disable_log_stats=True,
         )
+
+    @classmethod
+    def open(cls, folder: Path, needs: Needs) -> "VllmEngine":
+        return cls(folder, max_length=needs.max_length, memory_share=needs.memory_share)
 
     def take_weights(self, folder: Path, max_length: int) -> bool:
         """Exchange the weights for those of another model of the same shape; False where it is another shape."""
@@ -87,3 +87,6 @@ class VllmEngine:
 
 def _architecture(folder: Path) -> dict:
     return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+
+
+ENGINE = VllmEngine

@@ -7,7 +7,9 @@ import polars as pl
 import pytest
 
 from nomad_assets.profile.sections import Curation
-from nomad_assets.recipe.curation.curate import KEPT, REASONS, band_bounds, curate, reason_counts, wrong_equation
+from nomad_assets.recipe.curation.curate import KEPT, curate, reason_counts, reason_names
+from nomad_assets.recipe.curation.rules.arithmetic import wrong_equation
+from nomad_assets.recipe.curation.rules.relevance_band import band_bounds
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.generation.synthesis import COLUMNS
 from nomad_assets.schemas import CuratedCorpus, SyntheticCorpus, validate
@@ -249,7 +251,7 @@ def test_counts_come_in_the_order_of_the_rules():
     rows = [row(0, "a"), row(1, "a"), failed(2, "length"), row(3, "b"), failed(4, "length")]
     counts = reason_counts(judge(rows))
     assert list(counts.items()) == [(KEPT, 2), ("not_completed", 2), ("exact_repeat", 1)]
-    assert [KEPT, *REASONS][:2] == [KEPT, "not_completed"]
+    assert [KEPT, *reason_names()][:2] == [KEPT, "not_completed"]
 
 
 # Corpora with nothing in them.

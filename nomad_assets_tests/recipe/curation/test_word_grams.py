@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomad_assets.recipe.curation.contamination import ContaminationIndex, folded
-from nomad_assets.recipe.curation.word_grams import GramSets, NearRepeats, Wordings
+from nomad_assets.recipe.curation.word_grams import GramSets, NearRepeats, NumberedTexts
 
 
 def words(start: int, stop: int, prefix: str = "w") -> str:
@@ -20,7 +20,7 @@ def words(start: int, stop: int, prefix: str = "w") -> str:
 
 def twin(threshold: float, earlier: dict[str, str], text: str) -> tuple[str, float] | None:
     """The twin of a text among earlier ones, which have names."""
-    near = NearRepeats(GramSets(Wordings([*earlier.values(), text])), threshold, [*earlier, "itself"])
+    near = NearRepeats(GramSets(NumberedTexts([*earlier.values(), text])), threshold, [*earlier, "itself"])
     for place in range(len(earlier)):
         near.add(place)
     return near.twin(len(earlier))
@@ -45,7 +45,7 @@ def jaccard(one: str, other: str) -> float:
 
 
 def test_wordings_by_hand():
-    wordings = Wordings(["Who is it?", "", "it IS", "🙂 🙂"])
+    wordings = NumberedTexts(["Who is it?", "", "it IS", "🙂 🙂"])
     assert len(wordings) == 4
     assert wordings.vocabulary == {"who": 0, "is": 1, "it": 2, "🙂": 3}
     assert wordings.words.tolist() == [0, 1, 2, 2, 1, 3, 3]
@@ -54,7 +54,7 @@ def test_wordings_by_hand():
 
 def test_no_texts_and_texts_without_words():
     for texts in ([], [""], ["", " "]):
-        wordings = Wordings(texts)
+        wordings = NumberedTexts(texts)
         assert len(wordings) == len(texts) and wordings.words.tolist() == []
         assert wordings.suspects(ContaminationIndex([("q", words(0, 9), [])])).tolist() == [True] * len(texts)
         sets = GramSets(wordings)
@@ -69,7 +69,7 @@ texts_of = st.lists(st.sampled_from(["a", "B", "b", "c", "?", "🙂", "é", "2",
 
 @given(st.lists(texts_of, max_size=8))
 def test_keys_are_equal_where_the_words_are(texts):
-    wordings = Wordings(texts)
+    wordings = NumberedTexts(texts)
     for one, other in itertools.combinations(range(len(texts)), 2):
         assert (wordings.key(one) == wordings.key(other)) == (folded(texts[one]) == folded(texts[other]))
 
@@ -83,7 +83,7 @@ def sets_of(sets: GramSets) -> list[list[int]]:
 
 def test_gram_sets_by_hand():
     """`a b c` stands four times and comes last in each text; the others are in the order of their words."""
-    sets = GramSets(Wordings(["a b c d", "a b c", "a b c a b c"]))
+    sets = GramSets(NumberedTexts(["a b c d", "a b c", "a b c a b c"]))
     found = sets_of(sets)
     assert [len(part) for part in found] == [2, 1, 3]
     (abc,) = found[1]
@@ -95,7 +95,7 @@ def test_gram_sets_by_hand():
 
 
 def test_short_texts_are_one_gram():
-    found = sets_of(GramSets(Wordings(["a b", "a", "b", "A, b!", "a b c", ""])))
+    found = sets_of(GramSets(NumberedTexts(["a b", "a", "b", "A, b!", "a b c", ""])))
     assert all(len(part) == 1 for part in found)
     assert found[0] == found[3] and len({part[0] for part in found}) == 5
 
@@ -104,7 +104,7 @@ def test_short_texts_are_one_gram():
 def test_gram_sets_are_the_sets_of_the_texts_rarest_first(texts):
     sets = [grams(text) for text in texts]
     counts = Counter(gram for text in texts for gram in all_grams(text))
-    found = sets_of(GramSets(Wordings(texts)))
+    found = sets_of(GramSets(NumberedTexts(texts)))
     for one, other in itertools.product(range(len(texts)), repeat=2):
         assert len(set(found[one]) & set(found[other])) == len(sets[one] & sets[other])
     for part, own in zip(found, sets, strict=True):
@@ -117,7 +117,7 @@ def test_gram_sets_are_the_sets_of_the_texts_rarest_first(texts):
 @pytest.mark.parametrize("vocabulary", [3_000_000, 2**31 - 1])
 def test_a_vocabulary_whose_3_grams_overflow_64_bits(vocabulary):
     """The numbers of the first words are made dense on the way. Words are spread to the vocabulary's ends, in their order."""
-    small = Wordings(["a b c d e f", "a b c d e x", "f e d c b a", "a b", "x", ""])
+    small = NumberedTexts(["a b c d e f", "a b c d e x", "f e d c b a", "a b", "x", ""])
     spread = vocabulary // len(small.vocabulary)
     assert vocabulary**3 > 2**63 and spread * (len(small.vocabulary) - 1) < vocabulary
     large = SimpleNamespace(vocabulary=range(vocabulary), words=small.words * np.int32(spread), starts=small.starts)
@@ -158,7 +158,7 @@ def test_one_turns_the_search_off():
 
 
 def test_only_texts_that_were_added_are_twins():
-    near = NearRepeats(GramSets(Wordings([words(0, 20)] * 3)), 0.8, ["a", "b", "c"])
+    near = NearRepeats(GramSets(NumberedTexts([words(0, 20)] * 3)), 0.8, ["a", "b", "c"])
     assert near.twin(1) is None, "nothing was added yet"
     near.add(1)
     assert near.twin(2) == ("b", 1.0)
@@ -185,7 +185,7 @@ def test_a_long_number_swapped_problem_is_a_near_repeat_with_its_twin():
 
 def test_the_worked_example():
     """20 words are 18 grams, of which the first 4 are looked up."""
-    sets = GramSets(Wordings([words(0, 20)] * 2))
+    sets = GramSets(NumberedTexts([words(0, 20)] * 2))
     near = NearRepeats(sets, 0.8, ["a", "b"])
     near.add(0)
     assert len(sets_of(sets)[0]) == 18
@@ -213,7 +213,7 @@ thresholds = st.one_of(
 @given(similar_texts(), thresholds, st.data())
 def test_a_twin_is_what_a_slow_search_finds(texts, threshold, data):
     names = data.draw(st.permutations([f"{n:02}" for n in range(len(texts))]))
-    near = NearRepeats(GramSets(Wordings(texts)), threshold, names)
+    near = NearRepeats(GramSets(NumberedTexts(texts)), threshold, names)
     added: list[int] = []
     for place, text in enumerate(texts):
         found = [(jaccard(text, texts[other]), names[other]) for other in added]
@@ -229,7 +229,7 @@ def test_a_twin_is_what_a_slow_search_finds(texts, threshold, data):
 
 def suspects(prompts: list[str], *questions: str) -> list[bool]:
     index = ContaminationIndex([(str(n), question, ["yes"]) for n, question in enumerate(questions)])
-    return Wordings(prompts).suspects(index).tolist()
+    return NumberedTexts(prompts).suspects(index).tolist()
 
 
 def test_suspects_by_hand():
@@ -270,7 +270,7 @@ def test_every_contaminated_row_is_a_suspect(questions, data):
         start, stop = sorted(data.draw(st.tuples(*[st.integers(0, len(question))] * 2)))
         before, after, response = (data.draw(few_words) for _ in range(3))
         rows.append((" ".join([*before, *question[start:stop], *after]), " ".join(response)))
-    found = Wordings([prompt for prompt, _ in rows]).suspects(index)
+    found = NumberedTexts([prompt for prompt, _ in rows]).suspects(index)
     assert found.shape == (len(rows),) and found.dtype == bool
     for (prompt, response), suspect in zip(rows, found, strict=True):
         assert suspect or index.find(prompt, response) is None, prompt
@@ -289,9 +289,9 @@ def test_the_gram_that_a_text_shares_with_most_others():
         f"z {other}",
         "",
     ]
-    found = Wordings(texts).most_shared(3).tolist()
+    found = NumberedTexts(texts).most_shared(3).tolist()
     assert found[0] == found[2] >= 0 and found[3] == found[1] == found[5] == found[6] == found[7] >= 0
     assert found[0] != found[3] and found[4] == found[8] == -1
-    assert Wordings(texts).most_shared(6).tolist() == [-1] * len(texts)
-    assert Wordings([f"{task} {task} {task}", "one"]).most_shared(2).tolist() == [-1, -1], "a text counts once"
-    assert Wordings([]).most_shared(1).tolist() == []
+    assert NumberedTexts(texts).most_shared(6).tolist() == [-1] * len(texts)
+    assert NumberedTexts([f"{task} {task} {task}", "one"]).most_shared(2).tolist() == [-1, -1], "a text counts once"
+    assert NumberedTexts([]).most_shared(1).tolist() == []

@@ -7,20 +7,21 @@ import pytest
 
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe.data.sources import Row, Rows
-from nomad_assets.recipe.evaluation.benchmarks import local_task, normalise_official, question_table, score
+from nomad_assets.recipe.evaluation.benchmarks import local_task, question_table, scorer_of
+from nomad_assets.recipe.evaluation.scorers.triviaqa import normalise_official
 from nomad_assets.schemas import BenchmarkQuestions, validate
 
 
 def gsm8k(response: str, gold: str) -> tuple[float, float, float]:
     """(official, strict, flexible)."""
-    found = score("gsm8k", response, [gold])
+    found = scorer_of("gsm8k").score(response, [gold])
     assert set(found) == {"exact_match", "lm_eval_strict", "lm_eval_flexible"}
     return found["exact_match"], found["lm_eval_strict"], found["lm_eval_flexible"]
 
 
 def trivia(response: str, *answers: str) -> tuple[float, float, float]:
     """(official, F1, lm-eval)."""
-    found = score("triviaqa", response, list(answers))
+    found = scorer_of("triviaqa").score(response, list(answers))
     assert set(found) == {"exact_match", "f1", "lm_eval_exact_match"}
     return found["exact_match"], found["f1"], found["lm_eval_exact_match"]
 
@@ -139,7 +140,7 @@ def test_gsm8k_as_the_harness_scores_it(metric, group, pattern):
                 predictions=[filtered], references=[f"Some working: 3 + 4.\n#### {gold}"], ignore_case=True, ignore_punctuation=False,
                 regexes_to_ignore=[",", "\\$", "(?s).*#### ", "\\.$"],
             )["exact_match"]  # fmt: skip
-            assert score("gsm8k", response, [gold])[metric] == float(expected), (response, gold)
+            assert scorer_of("gsm8k").score(response, [gold])[metric] == float(expected), (response, gold)
             right += expected
     assert right > 5, "the strings must try both outcomes"
 
@@ -161,7 +162,10 @@ def test_triviaqa_as_the_harness_scores_it():
             expected = exact_match_fn(
                 predictions=[filtered], references=[answer], ignore_case=True, ignore_punctuation=True
             )["exact_match"]
-            assert score("triviaqa", response, [answer])["lm_eval_exact_match"] == float(expected), (response, answer)
+            assert scorer_of("triviaqa").score(response, [answer])["lm_eval_exact_match"] == float(expected), (
+                response,
+                answer,
+            )
             right += expected
     assert right > 5, "the strings must try both outcomes"
 

@@ -1,0 +1,144 @@
+"""A user's filters and verifiers as rules among the others.
+
+A function gets one row and answers whether it stays:
+
+    def too_short(row: dict, fewest: int = 20) -> bool | str | None:
+        words = len(row["response"].split())
+        return f"{words} words" if words < fewest else None
+
+`True` or None: no objection. `False`: dropped. A text: dropped, with the text as evidence. A `Verdict` gives a similarity
+too. Anything else is an error, an empty text as well, for it may mean either.
+
+A class is made and asked like a built-in rule (rule.py). Whatever reason it gives, rows carry the plug-in's own:
+`filter.NAME` or `verifier.NAME`. Filters run before verifiers, each in the profile's order.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pydantic
+
+from nomad_assets.plugins import Plugin
+from nomad_assets.profile.sections import Curation, UserRule
+from nomad_assets.recipe.curation.rule import CorpusRows, Rule, Verdict
+
+
+def open_user_rules(curation: Curation, found: Sequence[Plugin]) -> list[Callable[[CorpusRows], "_UserRule"]]:
+    """What makes the user's rules, in the order in which they judge. `found` comes from `plugins.locate_rules`.
+
+    Raises NomadError when one cannot be imported, or does not take its options.
+    """
+    wanted = curation.user_rules()
+    if len(wanted) != len(found):
+        raise ValueError(
+            f"the settings name {len(wanted)} filters and verifiers, {len(found)} were given; "
+            "give those of nomad_assets.plugins.locate_rules"
+        )
+    return [_opened(rule, reason, plugin) for (reason, rule), plugin in zip(wanted.items(), found, strict=True)]
+
+
+def _opened(wanted: UserRule, reason: str, plugin: Plugin) -> Callable[[CorpusRows], "_UserRule"]:
+    code = plugin.load()
+    if isinstance(code, type):
+        if not callable(getattr(code, "verdict", None)):
+            raise plugin.fault("the class has no method `verdict(row)`; give one as rule.py describes, or a function")
+        settings = _settings(code, wanted.options, plugin)
+        return lambda rows: _ClassRule(reason, plugin, rows, lambda: code(settings, rows))
+    if not callable(code):
+        raise plugin.fault(f"it is {type(code).__name__}, not a function `(row, **options)` or a class with `verdict`")
+    try:
+        inspect.signature(code).bind({}, **wanted.options)
+    except TypeError as error:
+        raise plugin.fault(f"it does not take a row and the options {wanted.options}: {error}") from None
+    except ValueError:  # code without a signature, such as some functions written in C
+        pass
+    return lambda rows: _FunctionRule(reason, plugin, rows, lambda row: code(row, **wanted.options))
+
+
+def _settings(code: type, options: dict[str, Any], plugin: Plugin) -> object:
+    model = getattr(code, "Settings", Rule.Settings)
+    try:
+        return model.model_validate(options)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"]))
+        raise plugin.fault(
+            f"options.{key} = {problem['input']!r}: {problem['msg']}; it takes {', '.join(model.model_fields) or 'none'}"
+        ) from None
+
+
+class _UserRule:
+    """Code of a user's own, asked as a built-in rule is."""
+
+    def __init__(self, reason: str, plugin: Plugin, rows: CorpusRows):
+        self.reason, self.plugin, self.rows = reason, plugin, rows
+
+    def suspects(self):
+        return None
+
+    def verdict(self, row: int) -> Verdict | None:
+        try:
+            answer = self._ask(row)
+        except Exception as error:
+            raise self.plugin.raised(error, f"on row {self._name(row)}", [self._record(row)]) from error
+        if answer is None or answer is True:
+            return None
+        if answer is False:
+            return Verdict(self.reason)
+        if isinstance(answer, str) and answer:
+            return Verdict(self.reason, answer)
+        if isinstance(answer, Verdict):
+            return dataclasses.replace(answer, reason=self.reason)
+        raise self.plugin.fault(
+            f"it answered {answer!r} for row {self._name(row)}; answer True or None (no objection), False, or a text "
+            "that says why",
+            [self._record(row)],
+        )
+
+    def _ask(self, row: int) -> object:
+        raise NotImplementedError
+
+    def _name(self, row: int) -> str:
+        return self.rows.column("id")[row]
+
+    def _record(self, row: int) -> dict:
+        return self.rows.table.row(row, named=True)
+
+
+class _FunctionRule(_UserRule):
+    def __init__(self, reason: str, plugin: Plugin, rows: CorpusRows, ask: Callable[[dict], object]):
+        super().__init__(reason, plugin, rows)
+        self.ask = ask
+
+    def _ask(self, row: int) -> object:
+        answer = self.ask(self._record(row))
+        # What numpy compares is no bool of Python's.
+        return bool(answer) if type(answer).__module__ == "numpy" and type(answer).__name__ == "bool" else answer
+
+
+class _ClassRule(_UserRule):
+    def __init__(self, reason: str, plugin: Plugin, rows: CorpusRows, make: Callable[[], Rule]):
+        super().__init__(reason, plugin, rows)
+        self.rule = self._guarded(make, "while it was made")
+
+    def suspects(self):
+        import numpy as np
+
+        found = self._guarded(getattr(self.rule, "suspects", lambda: None), "in `suspects`")
+        if found is None:
+            return None
+        mask = np.asarray(found)
+        if mask.shape != (len(self.rows),) or mask.dtype != bool:
+            raise self.plugin.fault(f"its `suspects` gave no array of {len(self.rows)} truth values")
+        return mask
+
+    def _ask(self, row: int) -> object:
+        return self.rule.verdict(row)
+
+    def _guarded(self, work: Callable[[], Any], where: str) -> Any:
+        try:
+            return work()
+        except Exception as error:
+            raise self.plugin.raised(error, where) from error
