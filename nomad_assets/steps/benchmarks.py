@@ -54,7 +54,7 @@ def local_benchmarks(profile: Profile) -> list[LocalBenchmark]:
             rule=benchmark.rule,
             scorer=plugged.get(name),
             source=ExternalRows.of(profile, benchmark.source, f"benchmarks.{name}.source"),
-        )  # fmt: skip
+        )
         for name, benchmark in profile.benchmarks.items()
         if benchmark.source is not None
     ]

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import tomlkit
 
+from nomad_assets import plugins
 from nomad_assets.engine.step import Config, Step
 from nomad_assets.engine.tables import Table
 from nomad_assets.profile.fields import Section
@@ -113,6 +114,8 @@ def _reached(module: str, node: ast.AST) -> list[Symbol]:
     names = {**_module_imports(module), **_imports(node)}
     found = []
     for child in ast.walk(node):
+        if isinstance(child, ast.Call) and ast.unparse(child.func) == "plugins.built_in":
+            found += _built_in(ast.literal_eval(child.args[0]))
         if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
             of = names.get(child.value.id)
             if isinstance(of, str):
@@ -122,6 +125,13 @@ def _reached(module: str, node: ast.AST) -> list[Symbol]:
             if isinstance(symbol, Symbol):
                 found.append(symbol)
     return [symbol for symbol in found if not _is_declaration(symbol)]
+
+
+def _built_in(kind: str) -> list[Symbol]:
+    """The rules, scorers or engines that come with the package: found by name when a step runs."""
+    home = plugins.HOMES[kind]
+    names = plugins.built_in_names(kind)
+    return [Symbol(f"{home.package}.{name}{home.ending}", home.attribute) for name in names]
 
 
 def _is_declaration(symbol: Symbol) -> bool:
