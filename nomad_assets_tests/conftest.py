@@ -17,7 +17,8 @@ from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.models.base_models import SMOLLM2, TINY, build_base_model
 from nomad_assets.recipe.models.loading import quiet
-from nomad_assets.storage import Store
+from nomad_assets.store.home import store_of
+from nomad_assets.store.local import LocalStore
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,9 +70,9 @@ def smollm2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> LocalStore:
     """An empty store."""
-    return Store(tmp_path / "store")
+    return LocalStore(tmp_path / "store")
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def enter_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-def lineage_contents(store: Store) -> dict[str, list[tuple]]:
+def lineage_contents(store: LocalStore) -> dict[str, list[tuple]]:
     """Every table of the lineage database as it lies there, as sorted rows."""
     import duckdb
 
@@ -102,7 +103,7 @@ def lineage_contents(store: Store) -> dict[str, list[tuple]]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Profile, Store, list[str], float]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Profile, LocalStore, list[str], float]:
     """One whole smoke run, read by many tests: (profile, store, what was said, seconds)."""
     from nomad_assets_tests.test_graph import run, write_profile
 
@@ -113,5 +114,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Profile, Store, 
         seconds = time.monotonic() - begun
         assert failures == []
         profile = load_profile(str(path))
-        store = Store.of(profile)
+        store = store_of(profile.name)
     return profile, store, said, seconds
