@@ -63,6 +63,10 @@ class Listener:
 
     def failed(self, attempt: Attempt, error: BaseException) -> None: ...
 
+    def problem(self) -> str | None:
+        """Why it cannot work here at all. Who starts a run asks before anything is made."""
+        return None
+
     def complaint(self, problem: str) -> str:
         """What the others are told when this one raised or was given up."""
         return f"{type(self).__name__} failed: {problem}"
