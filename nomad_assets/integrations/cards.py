@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from nomad_assets.cells import Cell
+from nomad_assets.engine.tables import Table
+from nomad_assets.grid import Grid
 from nomad_assets.integrations.licences import hub_licence
-from nomad_assets.profile.grid import Grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.curation.curate import KEPT, reasons
 from nomad_assets.recipe.data.sources import source_name
 from nomad_assets.recipe.evaluation.benchmarks import is_share
-from nomad_assets.storage import Artifact
+from nomad_assets.steps.curation import ProfileMetrics
+from nomad_assets.steps.scores import Scores
+from nomad_assets.store.manifests import Artifact
 
 if TYPE_CHECKING:
     from huggingface_hub import CardData
@@ -39,6 +42,10 @@ class Facts:
     @property
     def weight(self) -> float:
         return self.grid.arms[self.cell.arm].weight
+
+    def table(self, asset: str, table: type[Table]) -> pl.DataFrame:
+        """A table of one of the artifacts."""
+        return self.artifacts[asset].read(self.grid.graph[asset].file_of(table))
 
     def data_files(self, kept: int) -> dict[str, str]:
         """The Parquet file of each configuration of the dataset; none of kept rows where there are none."""
@@ -165,10 +172,9 @@ def _teacher_words(facts: Facts) -> str:
 
 
 def _lenses(facts: Facts) -> str:
-    measured = facts.artifacts.get("corpus_profile")
-    if measured is None:
+    if "corpus_profile" not in facts.artifacts:
         return "Not measured yet."
-    found = dict(pl.read_parquet(measured / "metrics.parquet").iter_rows())
+    found = dict(facts.table("corpus_profile", ProfileMetrics).iter_rows())
     rows = [
         [
             name,
@@ -214,15 +220,10 @@ def _licence_words(facts: Facts, found: list[str]) -> str:
 
 
 def _scores(facts: Facts) -> str:
-    scores = facts.artifacts.get("student_scores")
-    if scores is None:
+    if "student_scores" not in facts.artifacts:
         return "Not scored yet."
     named = {"this student": "student_scores", "seed-only control": "control_scores", "untouched base": "base_scores"}
-    models = {
-        label: pl.read_parquet(facts.artifacts[name] / "scores.parquet")
-        for label, name in named.items()
-        if name in facts.artifacts
-    }
+    models = {label: facts.table(name, Scores) for label, name in named.items() if name in facts.artifacts}
     rows = []
     for benchmark, metric in models["this student"].select("benchmark", "metric").iter_rows():
         cells = []

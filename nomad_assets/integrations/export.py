@@ -23,13 +23,18 @@ import polars as pl
 import psutil
 
 from nomad_assets.cells import Cell
+from nomad_assets.engine.runner import is_withdrawn, plan, serves
+from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError
+from nomad_assets.grid import Grid
 from nomad_assets.integrations.cards import Facts, dataset_card, model_card
-from nomad_assets.profile.grid import Grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.sources import HUB
-from nomad_assets.steps import STEPS, is_current, is_withdrawn
-from nomad_assets.storage import Artifact, Store
+from nomad_assets.steps.base import MODEL
+from nomad_assets.steps.curation import CuratedCorpus
+from nomad_assets.store.home import store_of
+from nomad_assets.store.manifests import Artifact
+from nomad_assets.store.protocol import Store
 
 PARTS = ("dataset", "student")
 GGUF, LIST = "student.gguf", "nomad-export.json"
@@ -53,7 +58,7 @@ def export(
     NomadError when something of the same name is there, and when an artifact is missing, out of date with the profile,
     or was made with a withdrawn seed row: a card would say of it what is not so.
     """
-    grid, store = Grid(profile), Store.of(profile)
+    grid, store = Grid(profile), store_of(profile.name)
     place = grid.parse(cell)
     names = [*parts, *([GGUF] if gguf else [])]
     if out.exists() and not out.is_dir():
@@ -64,7 +69,7 @@ def export(
         )
     _require_free(out, names, replace)
     converter = _converter() if gguf else None
-    facts = {part: Facts(profile, grid, place, _artifacts(profile, grid, store, place, part)) for part in parts}
+    facts = {part: Facts(profile, grid, place, _artifacts(grid, store, place, part)) for part in parts}
     read = {artifact.path: artifact for found in facts.values() for artifact in found.artifacts.values()}
     try:
         with store.reading(read.values()), _together(out, names, replace) as folder:
@@ -130,17 +135,17 @@ def push(folders: list[Path], address: str, private: bool = True) -> list[str]:
     return done
 
 
-def _artifacts(profile: Profile, grid: Grid, store: Store, cell: Cell, part: str) -> dict[str, Artifact]:
+def _artifacts(grid: Grid, store: Store, cell: Cell, part: str) -> dict[str, Artifact]:
     """What a folder is made of and described by, all of it as the profile would make it now.
 
     What only describes (scores, the corpus profile) is left out where it is missing or out of date.
     """
     found, withdrawals = {}, store.withdrawals()
     for name in PARENTS[part]:
-        step = STEPS[name]
-        place = {"none": Cell(), "size": Cell(cell.train_size), "cell": cell}[step.partitions]
+        step = grid.graph[name]
+        place = next(place for place in grid.members(step.over) if place.covers(cell))
         if name in DESCRIBING:
-            if is_current(step, place, profile, grid, store):
+            if _is_current(step, place, grid, store):
                 found[name] = store.require(name, place)
             continue
         artifact = store.require(name, place)
@@ -148,7 +153,7 @@ def _artifacts(profile: Profile, grid: Grid, store: Store, cell: Cell, part: str
             raise NomadError(
                 f"{artifact.manifest.artifact_id} was made with a withdrawn seed row; run nomad-assets run first"
             )
-        if not is_current(step, place, profile, grid, store):
+        if not _is_current(step, place, grid, store):
             raise NomadError(
                 f"{name} [{place.label}] is out of date with the profile; run nomad-assets run --cell {cell.label} first"
             )
@@ -156,8 +161,17 @@ def _artifacts(profile: Profile, grid: Grid, store: Store, cell: Cell, part: str
     return found
 
 
+def _is_current(step: Step, cell: Cell, grid: Grid, store: Store) -> bool:
+    """Whether the newest version is what a run would make now; never where one of its parents is missing or withdrawn."""
+    try:
+        now = plan(step, cell, grid, store)
+    except NomadError:
+        return False
+    return serves(store.current(step.name, cell), now.wanted, now.withdrawals)
+
+
 def _write_dataset(facts: Facts, folder: Path) -> None:
-    curated = pl.read_parquet(facts.artifacts["curated_corpus"] / "curated.parquet")
+    curated = facts.table("curated_corpus", CuratedCorpus)
     (folder / "data").mkdir()
     kept = curated.filter(pl.col("verdict") == "kept")
     columns = ["id", "prompt", "response", pl.col("normsim_2").alias("relevance"), "novelty", "nearest_seed"]
@@ -171,7 +185,7 @@ def _write_dataset(facts: Facts, folder: Path) -> None:
 def _write_student(facts: Facts, folder: Path) -> None:
     # The store's files are its owner's alone; these are for others too, as the umask says.
     shutil.copytree(
-        facts.artifacts["student_model"] / "model", folder, dirs_exist_ok=True, copy_function=shutil.copyfile
+        facts.artifacts["student_model"] / MODEL.name, folder, dirs_exist_ok=True, copy_function=shutil.copyfile
     )
     (folder / "README.md").write_text(model_card(facts), encoding="utf-8")
 

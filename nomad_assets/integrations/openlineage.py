@@ -12,59 +12,42 @@ where the events go.
 """
 
 import contextlib
-import fcntl
-import functools
 import importlib.metadata
 import os
 import re
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from nomad_assets.cells import Cell
-from nomad_assets.columns import sources, table_schema
+from filelock import FileLock
+
+from nomad_assets.engine.fingerprint import Change
+from nomad_assets.engine.graph import Graph
+from nomad_assets.engine.listeners import Attempt, Listener
+from nomad_assets.engine.output import Shown
+from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.sections import Profile
-from nomad_assets.storage import Artifact
+from nomad_assets.store.manifests import Artifact
 
 if TYPE_CHECKING:
     from openlineage.client import OpenLineageClient
     from openlineage.client.event_v2 import InputDataset, OutputDataset, RunEvent
-    from openlineage.client.facet_v2 import RunFacet
+    from openlineage.client.facet_v2 import DatasetFacet, RunFacet
 
 API_KEY = "OPENLINEAGE_API_KEY"
 TIMEOUT = 3.0
 """Seconds for connecting and for each read (HTTP)."""
 DEADLINE = 8.0
 """Seconds after which an event is given up, whatever it is waiting for."""
+LOCK_LOOKS = 0.005
+"""Seconds between two looks whether another process still writes its event."""
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One try of one step."""
-
-    asset: str
-    cell: Cell
-    run_id: str
-    """The Dagster run, a UUID."""
-    job: str
-    """The Dagster job."""
-    number: int
-    """Tries before this one in the same run."""
-    parents: dict[str, str]
-    """Asset and partition of each parent -> its artifact id, as in a manifest."""
-
-    @property
-    def id(self) -> str:
-        return str(uuid.uuid5(uuid.UUID(self.run_id), f"{self.asset}/{self.cell.label}/{self.number}"))
-
-
-def emitter(profile: Profile) -> "Emitter | None":
+def emitter(profile: Profile, graph: Graph) -> "Emitter | None":
     """Where the profile's events go; None when it wants none. Raises NomadError when the setting cannot be meant."""
     setting, key = profile.openlineage, f"profile {profile.name}: openlineage"
     if setting is None:
@@ -74,12 +57,12 @@ def emitter(profile: Profile) -> "Emitter | None":
         path = Path(profile.resolve(setting))
         if path.is_dir():
             raise NomadError(f"{key} = {setting!r}: a folder; give the path of a file, or an http(s):// address")
-        return Emitter(profile.name, path)
+        return Emitter(profile.name, path, graph)
     if scheme[1].lower() not in ("http", "https"):
         raise NomadError(
             f"{key}: unsupported scheme {scheme[1]!r}; give the path of a file, or an http:// or https:// address"
         )
-    return Emitter(profile.name, _checked_address(setting, key))
+    return Emitter(profile.name, _checked_address(setting, key), graph)
 
 
 def _checked_address(address: str, key: str) -> str:
@@ -98,68 +81,45 @@ def _checked_address(address: str, key: str) -> str:
     return address
 
 
-class Emitter:
+def run_of(attempt: Attempt) -> str:
+    """The UUID of a try of a step."""
+    run = attempt.run
+    return str(uuid.uuid5(uuid.UUID(run.id), f"{attempt.step.name}/{attempt.cell.label}/{run.retry}"))
+
+
+class Emitter(Listener):
     """Writes the events of one profile to a file, one JSON line each, or posts them to an HTTP endpoint."""
 
-    def __init__(self, profile: str, target: Path | str):
-        self.target = target
+    deadline = DEADLINE
+
+    def __init__(self, profile: str, target: Path | str, graph: Graph):
+        self.target, self.graph = target, graph
         self.job_namespace, self.dataset_namespace = f"nomad-assets/{profile}", f"nomad-assets://{profile}"
 
-    @contextlib.contextmanager
-    def reporting(self, attempt: Attempt, warn: Callable[[str], None]) -> Iterator[Callable[[Artifact], None]]:
-        """START now; COMPLETE when the function that is given is called with the artifact; FAIL or ABORT on an error.
+    def started(self, attempt: Attempt, reasons: list[Change], resumes: bool) -> None:
+        self._deliver(attempt, "START")
 
-        `warn` gets at most one sentence, when events could not be delivered.
-        """
-        ended, warned = False, False
+    def made(self, attempt: Attempt, artifact: Artifact, shown: dict[str, Shown]) -> None:
+        self._deliver(attempt, "COMPLETE", artifact)
 
-        def emit(make: Callable[[], "RunEvent"]) -> None:
-            nonlocal warned
-            problem = self._deliver(make)
-            if problem is not None and not warned:
-                warned = True
-                warn(f"{attempt.asset} [{attempt.cell.label}]: no OpenLineage event at {self.target}: {problem}")
+    def failed(self, attempt: Attempt, error: BaseException) -> None:
+        from openlineage.client.facet_v2 import error_message_run
 
-        def completed(artifact: Artifact) -> None:
-            nonlocal ended
-            ended = True
-            emit(lambda: self._completed(attempt, artifact))
+        message = str(error) if isinstance(error, NomadError) else f"{type(error).__name__}: {error}"
+        facet = error_message_run.ErrorMessageRunFacet(message, "PYTHON")
+        self._deliver(attempt, "FAIL" if isinstance(error, Exception) else "ABORT", errorMessage=facet)
 
+    def complaint(self, problem: str) -> str:
+        return f"no OpenLineage event at {self.target}: {problem}"
+
+    def _deliver(self, attempt: Attempt, state: str, artifact: Artifact | None = None, **facets: "RunFacet") -> None:
+        client = self._client()
         try:
-            emit(lambda: self._event(attempt, "START"))
-            yield completed
-        except BaseException as error:
-            if not ended:
-                emit(functools.partial(self._ended_early, attempt, error))
-            raise
-
-    def _deliver(self, make: Callable[[], "RunEvent"]) -> str | None:
-        """Build and send one event; why it failed, or None.
-
-        It is sent in a thread of its own: name servers, slow endpoints and network disks can all hang for longer than
-        any timeout of the client.
-        """
-        failures: list[Exception] = []
-
-        def send() -> None:
-            try:
-                with _whole_lines(self.target) if isinstance(self.target, Path) else contextlib.nullcontext():
-                    client.emit(event)
-            except Exception as error:  # no fault of the record may become a fault of the work
-                failures.append(error)
-            finally:
-                client.close()
-
-        try:
-            client, event = self._client(), make()
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
-        worker = threading.Thread(target=send, name="openlineage", daemon=True)
-        worker.start()
-        worker.join(DEADLINE)
-        if worker.is_alive():
-            return f"no answer within {DEADLINE:g} s"
-        return f"{type(failures[0]).__name__}: {failures[0]}" if failures else None
+            event = self._event(attempt, state, artifact, facets)
+            with _whole_lines(self.target) if isinstance(self.target, Path) else contextlib.nullcontext():
+                client.emit(event)
+        finally:
+            client.close()
 
     def _client(self) -> "OpenLineageClient":
         from openlineage.client import OpenLineageClient, event_v2
@@ -179,12 +139,14 @@ class Emitter:
             settings["endpoint"] = path  # the client would replace the last part of it
         return OpenLineageClient(transport=HttpTransport(HttpConfig.from_dict(settings)))
 
-    def _event(self, attempt: Attempt, state: str, outputs: list | None = None, **facets: "RunFacet") -> "RunEvent":
+    def _event(
+        self, attempt: Attempt, state: str, artifact: Artifact | None, facets: "dict[str, RunFacet]"
+    ) -> "RunEvent":
         from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
         from openlineage.client.facet_v2 import job_type_job, parent_run, processing_engine_run, tags_run
 
         # Dagster run and root are the same: nothing that we know of started it.
-        dagster_run = {"runId": attempt.run_id}, {"namespace": self.job_namespace, "name": attempt.job}
+        dagster_run = {"runId": attempt.run.id}, {"namespace": self.job_namespace, "name": attempt.run.job}
         run_facets = {
             "parent": parent_run.ParentRunFacet(
                 parent_run.Run(**dagster_run[0]),
@@ -200,21 +162,11 @@ class Emitter:
         return RunEvent(
             eventType=RunState(state),
             eventTime=datetime.now(UTC).isoformat(),
-            run=Run(attempt.id, {**run_facets, **facets}),
-            job=Job(self.job_namespace, attempt.asset, {"jobType": kind}),
+            run=Run(run_of(attempt), {**run_facets, **facets}),
+            job=Job(self.job_namespace, attempt.step.name, {"jobType": kind}),
             inputs=[self._input(place, artifact_id) for place, artifact_id in attempt.parents.items()],
-            outputs=outputs or [],
+            outputs=[self._output(attempt, artifact)] if artifact else [],
         )
-
-    def _completed(self, attempt: Attempt, artifact: Artifact) -> "RunEvent":
-        return self._event(attempt, "COMPLETE", [self._output(attempt, artifact)])
-
-    def _ended_early(self, attempt: Attempt, error: BaseException) -> "RunEvent":
-        from openlineage.client.facet_v2 import error_message_run
-
-        message = str(error) if isinstance(error, NomadError) else f"{type(error).__name__}: {error}"
-        facet = error_message_run.ErrorMessageRunFacet(message, "PYTHON")
-        return self._event(attempt, "FAIL" if isinstance(error, Exception) else "ABORT", errorMessage=facet)
 
     def _input(self, place: str, artifact_id: str) -> "InputDataset":
         from openlineage.client.event_v2 import InputDataset
@@ -225,30 +177,27 @@ class Emitter:
 
     def _output(self, attempt: Attempt, artifact: Artifact) -> "OutputDataset":
         from openlineage.client.event_v2 import OutputDataset
-        from openlineage.client.facet_v2 import (
-            column_lineage_dataset,
-            dataset_version_dataset,
-            output_statistics_output_dataset,
-            schema_dataset,
-        )
+        from openlineage.client.facet_v2 import dataset_version_dataset, output_statistics_output_dataset
 
         record = artifact.manifest
-        facets = {"version": dataset_version_dataset.DatasetVersionDatasetFacet(record.artifact_id)}
-        table = table_schema(attempt.asset)
-        if table is not None:
-            columns = [schema_dataset.SchemaDatasetFacetFields(c.name, c.type, c.description) for c in table.columns]
-            facets["schema"] = schema_dataset.SchemaDatasetFacet(columns)
-        fields = {
-            name: column_lineage_dataset.Fields(self._input_fields(attempt, pairs, copied))
-            for name, (pairs, copied) in sources(attempt.asset).items()
-        }
-        if fields:
-            facets["columnLineage"] = column_lineage_dataset.ColumnLineageDatasetFacet(fields)
+        version = dataset_version_dataset.DatasetVersionDatasetFacet(record.artifact_id)
         statistics = output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
-            record.rows, sum(file["bytes"] for file in record.files.values()), len(record.files)
+            record.rows, record.size, len(record.files)
         )
         name = _dataset_name(f"{record.asset}/{record.partition}")
-        return OutputDataset(self.dataset_namespace, name, outputFacets={"outputStatistics": statistics}, facets=facets)
+        return OutputDataset(
+            self.dataset_namespace, name, outputFacets={"outputStatistics": statistics},
+            facets={"version": version, **_schema(attempt.step), **self._column_lineage(attempt)},
+        )  # fmt: skip
+
+    def _column_lineage(self, attempt: Attempt) -> "dict[str, DatasetFacet]":
+        from openlineage.client.facet_v2 import column_lineage_dataset
+
+        fields = {
+            name: column_lineage_dataset.Fields(self._input_fields(attempt, pairs, copied))
+            for name, (pairs, copied) in self.graph.column_sources(attempt.step.name).items()
+        }
+        return {"columnLineage": column_lineage_dataset.ColumnLineageDatasetFacet(fields)} if fields else {}
 
     def _input_fields(self, attempt: Attempt, pairs: list[tuple[str, str]], copied: bool) -> list:
         """The columns behind one column, in every partition of theirs that was read."""
@@ -261,6 +210,19 @@ class Emitter:
             for place in attempt.parents
             if place.partition("/")[0] == parent
         ]
+
+
+def _schema(step: Step) -> "dict[str, DatasetFacet]":
+    """Names, types and meanings of the main table's columns; nothing for a step without a table."""
+    from openlineage.client.facet_v2 import schema_dataset
+
+    if step.main is None:
+        return {}
+    columns = [
+        schema_dataset.SchemaDatasetFacetFields(name, str(column.dtype), column.description)
+        for name, column in step.main.to_schema().columns.items()
+    ]
+    return {"schema": schema_dataset.SchemaDatasetFacet(columns)}
 
 
 def _dataset_name(place: str) -> str:
@@ -284,8 +246,7 @@ def _whole_lines(path: Path) -> Iterator[None]:
     is ended.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(path.with_name(f"{path.name}.lock"), poll_interval=LOCK_LOOKS), open(path, "a+b") as file:
         size = file.seek(0, os.SEEK_END)
         try:
             if size and os.pread(file.fileno(), 1, size - 1) != b"\n":

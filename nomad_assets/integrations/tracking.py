@@ -15,29 +15,30 @@ import contextlib
 import importlib.util
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from nomad_assets.engine.fingerprint import Change, flat
+from nomad_assets.engine.listeners import Attempt, Listener
+from nomad_assets.engine.output import Shown
+from nomad_assets.engine.step import File, Step
+from nomad_assets.engine.tables import Table
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.sections import Profile
-from nomad_assets.storage import MANIFEST, Artifact
+from nomad_assets.steps.curation import ProfileMetrics
+from nomad_assets.steps.models import TrainingCurve
+from nomad_assets.steps.report import HTML, MARKDOWN, Comparisons
+from nomad_assets.steps.scores import Scores
+from nomad_assets.store.manifests import Artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-SHOWN = (
-    MANIFEST,
-    "scores.parquet",
-    "comparisons.parquet",
-    "metrics.parquet",
-    "curve.parquet",
-    "report.html",
-    "report.md",
-)
+UPLOADED: tuple[type[Table] | File, ...] = (Scores, Comparisons, ProfileMetrics, TrainingCurve, HTML, MARKDOWN)
+"""What people look at, and small: corpora and models stay in the store."""
 DEADLINE = 30.0
 """Seconds after which an artifact is given up, whatever the server is waiting for."""
 CLIENT = {
@@ -45,60 +46,57 @@ CLIENT = {
     # Else a server may ask a step to wait for an hour.
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }  # fmt: skip
+NOT_IN_NAMES = re.compile(r"[^\w./ -]")
 LONGEST_VALUE = 500  # characters; what older servers take for a parameter
 
 
 def tracker(profile: Profile) -> "Tracker | None":
-    """Where the profile's artifacts are tracked; None when it wants none.
+    """Where the profile's artifacts are tracked; None when it wants none. Raises NomadError when the setting cannot be meant.
 
-    Raises NomadError when the setting cannot be meant, or the client is not installed.
+    MLflow's client need not be installed for it: who starts a run asks for its `problem`.
     """
     setting, key = profile.mlflow, f"profile {profile.name}: mlflow"
     if setting is None:
         return None
-    if importlib.util.find_spec("mlflow") is None:
-        raise NomadError(f"{key} = {setting!r}: MLflow's client is not installed; pip install mlflow-skinny")
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", setting)
     if scheme is None:
-        return Tracker(profile, Path(profile.resolve(setting)))
+        return Tracker(profile.name, Path(profile.resolve(setting)))
     if scheme[1].lower() not in ("http", "https"):
         raise NomadError(f"{key}: unsupported scheme {scheme[1]!r}; give an http(s):// address or the path of a file")
     if "@" in urlsplit(setting).netloc:
         raise NomadError(f"{key}: user:password@ in the address; set MLFLOW_TRACKING_USERNAME and _PASSWORD instead")
-    return Tracker(profile, setting)
+    return Tracker(profile.name, setting)
 
 
-class Tracker:
+class Tracker(Listener):
     """Writes artifacts of one profile to one MLflow server or database."""
 
-    def __init__(self, profile: Profile, place: Path | str):
+    deadline = DEADLINE
+
+    def __init__(self, profile: str, place: Path | str):
         """`place`: the file of a SQLite database, which keeps its artifacts in a folder beside it, or an address."""
-        self.experiment = f"nomad-assets/{profile.name}"
+        self.profile, self.experiment = profile, f"nomad-assets/{profile}"
         self.database = place if isinstance(place, Path) else None
         self.address = f"sqlite:///{place}" if self.database else str(place)
         self.artifacts = (place.parent / f"{place.name}-artifacts").as_uri() if self.database else None
         self._client: MlflowClient | None = None
 
-    def record(self, artifact: Artifact, warn: Callable[[str], None]) -> str | None:
-        """The id of the run that was written; None after a warning when it could not be."""
-        written: list[str] = []
-        problems: list[str] = [f"no answer within {DEADLINE:g} s"]
+    def problem(self) -> str | None:
+        if importlib.util.find_spec("mlflow") is not None:
+            return None
+        place = str(self.database or self.address)
+        return (
+            f"profile {self.profile}: mlflow = {place!r}: MLflow's client is not installed; pip install mlflow-skinny"
+        )
 
-        def write() -> None:
-            try:
-                written.append(self._write(artifact))
-            except Exception as error:  # whatever a server or its database does must not lose a step that is done
-                problems[:] = [str(error).splitlines()[0][:200] if str(error) else type(error).__name__]
+    def complaint(self, problem: str) -> str:
+        return f"MLflow at {self.address}: what was made is not tracked: {problem}"
 
-        worker = threading.Thread(target=write, name="mlflow", daemon=True)
-        worker.start()
-        worker.join(DEADLINE)
-        if written:
-            return written[0]
-        warn(f"MLflow at {self.address}: {artifact.manifest.artifact_id} was not tracked: {problems[0]}")
-        return None
+    def started(self, attempt: Attempt, reasons: list[Change], resumes: bool) -> None:
+        if problem := self.problem():  # better known now than after hours of training
+            raise NomadError(problem)
 
-    def _write(self, artifact: Artifact) -> str:
+    def made(self, attempt: Attempt, artifact: Artifact, shown: dict[str, Shown]) -> None:
         client, record = self._connect(), artifact.manifest
         experiment = self._experiment_id(client)
         tags = {
@@ -110,19 +108,20 @@ class Tracker:
         )
         run_id = run.info.run_id
         try:
-            self._fill(client, run_id, artifact)
+            self._fill(client, run_id, attempt.step, artifact)
         except Exception:
             with contextlib.suppress(Exception):  # else it would be shown as running for ever
                 client.set_terminated(run_id, status="FAILED")
             raise
         client.set_terminated(run_id, end_time=int(record.ended * 1000))
-        return run_id
 
-    def _fill(self, client: "MlflowClient", run_id: str, artifact: Artifact) -> None:
+    def _fill(self, client: "MlflowClient", run_id: str, step: Step, artifact: Artifact) -> None:
         from mlflow.entities import Param, RunTag
 
         record = artifact.manifest
-        settings = [Param(key, str(value)[:LONGEST_VALUE]) for key, value in _flat(record.settings)]
+        settings = [
+            Param(NOT_IN_NAMES.sub("_", key), str(value)[:LONGEST_VALUE]) for key, value in flat(record.settings)
+        ]
         for start in range(0, len(settings), 100):  # the most that a request may hold
             client.log_batch(run_id, params=settings[start : start + 100])
         figures = list(_metrics(artifact))
@@ -130,9 +129,9 @@ class Tracker:
             client.log_batch(run_id, metrics=figures[start : start + 1000])
         words = [RunTag(key, value) for key, value in record.metrics.items() if isinstance(value, str)]
         client.log_batch(run_id, tags=words[:100])
-        for name in SHOWN:
-            if (artifact / name).is_file():
-                client.log_artifact(run_id, str(artifact / name))
+        client.log_text(run_id, record.text(), "manifest.json")
+        for name in _uploaded(step):
+            client.log_artifact(run_id, str(artifact / name))
 
     def _experiment_id(self, client: "MlflowClient") -> str:
         found = client.get_experiment_by_name(self.experiment)
@@ -158,13 +157,9 @@ class Tracker:
         return self._client
 
 
-def _flat(settings: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in settings.items():
-        name = re.sub(r"[^\w./ -]", "_", f"{prefix}{key}")
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{name}.")
-        else:
-            yield name, value
+def _uploaded(step: Step) -> list[str]:
+    tables = [name for name, table in step.tables.items() if table in UPLOADED]
+    return tables + [file.name for file in step.files if file in UPLOADED]
 
 
 def _metrics(artifact: Artifact) -> "Iterator[Metric]":
