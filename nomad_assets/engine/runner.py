@@ -79,9 +79,12 @@ def plan(step: Step, cell: Cell, grid: Grid, store: Store) -> Plan:
 
 
 def is_current(step: Step, cell: Cell, grid: Grid, store: Store) -> bool:
-    """Whether the newest artifact of a place is what a run would make now. Raises NomadError as `plan` does."""
-    now = plan(step, cell, grid, store)
-    return serves(store.current(step.name, cell), now.wanted, now.withdrawals)
+    """Whether the newest artifact of a place is what a run would make now; never where a parent is missing or withdrawn."""
+    try:
+        now = plan(step, cell, grid, store)
+        return serves(store.current(step.name, cell), now.wanted, now.withdrawals)
+    except NomadError:
+        return False
 
 
 def run(

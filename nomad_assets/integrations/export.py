@@ -23,8 +23,7 @@ import polars as pl
 import psutil
 
 from nomad_assets.cells import Cell
-from nomad_assets.engine.runner import is_withdrawn, plan, serves
-from nomad_assets.engine.step import Step
+from nomad_assets.engine.runner import is_current, is_withdrawn
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
 from nomad_assets.integrations.cards import Facts, dataset_card, model_card
@@ -145,7 +144,7 @@ def _artifacts(grid: Grid, store: Store, cell: Cell, part: str) -> dict[str, Art
         step = grid.graph[name]
         place = next(place for place in grid.members(step.over) if place.covers(cell))
         if name in DESCRIBING:
-            if _is_current(step, place, grid, store):
+            if is_current(step, place, grid, store):
                 found[name] = store.require(name, place)
             continue
         artifact = store.require(name, place)
@@ -153,21 +152,12 @@ def _artifacts(grid: Grid, store: Store, cell: Cell, part: str) -> dict[str, Art
             raise NomadError(
                 f"{artifact.manifest.artifact_id} was made with a withdrawn seed row; run nomad-assets run first"
             )
-        if not _is_current(step, place, grid, store):
+        if not is_current(step, place, grid, store):
             raise NomadError(
                 f"{name} [{place.label}] is out of date with the profile; run nomad-assets run --cell {cell.label} first"
             )
         found[name] = artifact
     return found
-
-
-def _is_current(step: Step, cell: Cell, grid: Grid, store: Store) -> bool:
-    """Whether the newest version is what a run would make now; never where one of its parents is missing or withdrawn."""
-    try:
-        now = plan(step, cell, grid, store)
-    except NomadError:
-        return False
-    return serves(store.current(step.name, cell), now.wanted, now.withdrawals)
 
 
 def _write_dataset(facts: Facts, folder: Path) -> None:
