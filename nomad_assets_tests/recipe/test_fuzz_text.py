@@ -17,7 +17,7 @@ from nomad_assets.profile.sections import Benchmark, Sampling, Synthesis
 from nomad_assets.recipe.curation.contamination import ContaminationIndex, folded, tokens
 from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
 from nomad_assets.recipe.data.sources import Row, Rows, read_source
-from nomad_assets.recipe.evaluation.benchmarks import question_table, score
+from nomad_assets.recipe.evaluation.benchmarks import question_table, scorer_of
 from nomad_assets.recipe.evaluation.evaluate import _harness_model, evaluate
 from nomad_assets.recipe.generation import synthesis
 from nomad_assets.recipe.generation.engine import Generation, Request
@@ -343,9 +343,9 @@ def test_questions_of_any_text_are_scored_by_both_rules(prompt, response, rule, 
     row = Row("s", 1, None, prompt, f"{response}\n#### 1,000", () if rule == "gsm8k" else (response, "x"))
     table = question_table("mine", rule, Rows([row]))
     answers = table["answers"][0].to_list()
-    assert all(0 <= value <= 1 for value in score(rule, answer, answers).values())
-    assert score(rule, row.response if rule == "gsm8k" else response, answers)["exact_match"] == 1
-    assert score(rule, "", answers)["exact_match"] == 0
+    assert all(0 <= value <= 1 for value in scorer_of(rule).score(answer, answers).values())
+    assert scorer_of(rule).score(row.response if rule == "gsm8k" else response, answers)["exact_match"] == 1
+    assert scorer_of(rule).score("", answers)["exact_match"] == 0
 
 
 def test_a_final_answer_needs_a_digit():
@@ -572,8 +572,8 @@ def test_a_row_of_a_megabyte(tmp_path, tiny, unmarked, name):
         turns = unmarked if name == "special tokens" else tiny
         kept, too_long = training_rows(turns, list(subset.select("id", "prompt", "response").iter_rows()), 1.0, 64)
         assert (len(kept), len(too_long)) == (1, 2)
-    assert score("triviaqa", text, [text])["exact_match"] == 1
-    assert score("gsm8k", text, ["18"])["exact_match"] == 0
+    assert scorer_of("triviaqa").score(text, [text])["exact_match"] == 1
+    assert scorer_of("gsm8k").score(text, ["18"])["exact_match"] == 0
     ContaminationIndex([("q", text, [text])]).find("b", text)
     assert time.monotonic() - begun < 60
 
