@@ -34,11 +34,11 @@ from nomad_assets.store.layout import (
     DATABASE,
     DATABASE_LOCK,
     HANDED,
+    LOCK,
     MANIFEST,
     PART,
     PRUNED,
     SCRATCH,
-    STAGE_LOCK,
     STAGING,
     WITHDRAWN,
 )
@@ -153,7 +153,7 @@ class LocalStore(Pruning):
         folder = self.stage_folder(asset, cell, fingerprint)
         base = folder.parent
         base.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(base / STAGE_LOCK, thread_local=False)
+        lock = FileLock(base / LOCK, thread_local=False)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -254,11 +254,11 @@ class LocalStore(Pruning):
         note = self.root / AGREED / f"{digest(question)[:16]}.txt"
         if not note.is_file():
             note.parent.mkdir(parents=True, exist_ok=True)
-            own = note.with_suffix(f".{os.getpid()}")
-            own.write_text(answer(), encoding="utf-8")
-            with contextlib.suppress(FileExistsError):
-                os.link(own, note)  # unlike a rename it does not replace another process's answer
-            own.unlink()
+            with FileLock(note.parent / LOCK, thread_local=False):
+                if not note.is_file():
+                    partial = note.with_suffix(".partial")
+                    partial.write_text(answer(), encoding="utf-8")
+                    os.rename(partial, note)
         return note.read_text(encoding="utf-8")
 
     def handed(self, name: str) -> Path:

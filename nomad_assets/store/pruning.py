@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from nomad_assets.cells import Cell
 from nomad_assets.durable import sync_path, write_synced
 from nomad_assets.errors import NomadError
-from nomad_assets.store.layout import MANIFEST, PRUNED, STAGE_LOCK, STAGING, TRASH
+from nomad_assets.store.layout import LOCK, MANIFEST, PRUNED, STAGING, TRASH
 from nomad_assets.store.locks import exclusive_if_free
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Leftover
@@ -105,8 +105,8 @@ class Pruning:
         """The lock of every place. Stages are beside it, and are not looked into: steps write and delete there."""
         found = []
         for folder, inside, names in os.walk(self.root / STAGING):  # passes over what disappears meanwhile
-            if STAGE_LOCK in names:
-                found.append(Path(folder) / STAGE_LOCK)
+            if LOCK in names:
+                found.append(Path(folder) / LOCK)
                 inside.clear()
         return sorted(found)
 
