@@ -1,6 +1,6 @@
-"""What is left when runs are killed, when two of them meet, and when the disk, the clock or a user turns against one.
+"""What is left when two runs meet, and when the disk, the clock or a user turns against one.
 
-The seed of the random kills is printed; `NOMAD_CRASH_SEED` repeats a sequence of draws.
+Kills at every file operation are in engine/test_kills.py.
 """
 
 import os
@@ -13,17 +13,21 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import dagster as dg
 import polars as pl
 import psutil
 import pytest
+from dagster._core.test_utils import create_run_for_test
 
 from nomad_assets.cells import Cell
-from nomad_assets.lineage.sync import rebuild, sync
-from nomad_assets.lineage.tables import TABLES
-from nomad_assets.storage import Store
-from nomad_assets_tests.conftest import enter_home, lineage_contents
-from nomad_assets_tests.crash import RUN_FACTS, Reader, Run, differences, left_in_staging, lineage_rows, torn, versions
-from nomad_assets_tests.test_graph import ROOT, quiet, write_profile
+from nomad_assets.engine.listeners import Listener
+from nomad_assets.store.local import LocalStore
+from nomad_assets.wiring import instance as instances
+from nomad_assets.wiring.runs import Order, run_grid
+from nomad_assets_tests.crash import Reader, Run, differences, left_in_staging, lineage_rows, torn, versions
+from nomad_assets_tests.smoke_grid import ROOT, enter_home, write_profile
+
+pytestmark = pytest.mark.system
 
 # Checkpoints do not change what is made; a kill should find some.
 CHECKPOINTS = 'precision = "fp32"\ncheckpoint_minutes = 0.005'
@@ -47,8 +51,7 @@ def no_process_is_left() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def whole(finished) -> dict[str, dict]:
     """What an uninterrupted run leaves behind."""
-    _, store, _, _ = finished
-    return lineage_rows(store.root)
+    return lineage_rows(finished.store.root)
 
 
 @pytest.fixture
@@ -71,87 +74,6 @@ def wait_for_checkpoint(store: Path, run: Run, seconds: float = 120) -> None:
     while not list(store.glob(".staging/teacher_model/8/unmasked/*/scratch/**/*.safetensors")):
         assert run.process.poll() is None and time.monotonic() < deadline, run.messages
         time.sleep(0.05)
-
-
-def lineage_tables(root: Path) -> dict[str, list[tuple]]:
-    """What lineage.duckdb says, without what no two runs share and without the report, whose identity holds times.
-
-    Raises AssertionError when it is not what a rebuild from nothing gives.
-    """
-    store = Store(root)
-    sync(store)
-    found = lineage_contents(store)
-    rebuild(store)
-    assert lineage_contents(store) == found
-    differing = [list(TABLES["artifacts"][1]).index(name) for name in RUN_FACTS]
-    found["artifacts"] = [
-        tuple(value for place, value in enumerate(row) if place not in differing) for row in found["artifacts"]
-    ]
-    found["metrics"] = [row for row in found["metrics"] if row[1] != "resumed_from_step"]
-    return {name: [row for row in rows if "recipe_report/" not in str(row)] for name, rows in found.items()}
-
-
-def assert_complete(store: Path, whole: dict[str, dict], lineage: dict[str, list[tuple]]) -> None:
-    assert differences(whole, lineage_rows(store)) == []
-    assert lineage_tables(store) == lineage
-    assert [problem for version in versions(store) if (problem := torn(version))] == []
-    assert left_in_staging(store) == []
-
-
-# Kills.
-
-
-@pytest.mark.timeout(1200)
-def test_twelve_kills(tmp_path: Path, finished, whole, seed: int, capsys) -> None:
-    kill_until(12, tmp_path, whole, lineage_tables(finished[1].root), seed, capsys)
-
-
-@pytest.mark.heavy
-@pytest.mark.timeout(7200)
-def test_sixty_kills(tmp_path: Path, finished, whole, seed: int, capsys) -> None:
-    kill_until(60, tmp_path, whole, lineage_tables(finished[1].root), seed, capsys)
-
-
-def kill_until(wanted: int, folder: Path, whole: dict[str, dict], lineage: dict, seed: int, capsys) -> None:
-    """Rounds of kills in a store, each ended by a run that completes; a round that completes early opens the next."""
-    draw, log, kills, rounds = random.Random(seed), [f"NOMAD_CRASH_SEED={seed}"], 0, 0
-    while kills < wanted:
-        rounds += 1
-        home, profile = new_home(folder / f"round-{rounds}")
-        store, completed = home / "lake" / profile.stem, False
-        with Reader(store) as reader:
-            while not completed:
-                run, what = one_run(home, profile, draw, in_time=kills % 2 == 0, kill=kills < wanted)
-                completed = run.process.returncode == 0
-                assert completed or run.process.returncode == -signal.SIGKILL, "\n".join([*log, run.messages])
-                kills += not completed
-                found = lineage_rows(store)
-                what = f"round {rounds} completed" if completed else f"kill {kills}, {what}"
-                log.append(f"{what}; {len(found)} of {len(whole)} published")
-                with capsys.disabled():
-                    print("\n  ".join(["", *log[-1 if len(log) > 2 else 0 :]]), end="", flush=True)
-                wrong = differences({name: whole[name] for name in found if name in whole}, found)
-                assert wrong == [], "\n".join([*log, *wrong])
-        assert reader.torn == [] and len(reader.seen) == len(whole), "\n".join([*log, *reader.torn])
-        assert_complete(store, whole, lineage)
-
-
-def one_run(home: Path, profile: Path, draw: random.Random, in_time: bool, kill: bool) -> tuple[Run, str]:
-    """A run that has ended, of itself or killed, and where it was killed."""
-    if in_time or not kill:
-        run, seconds = Run(home, profile), draw.uniform(0, 14)
-        try:
-            run.wait_begun()
-            run.process.wait(seconds if kill else 300)
-        except subprocess.TimeoutExpired:
-            pass
-        run.kill()
-        return run, f"{seconds:.2f} s after it began"
-    which, most = draw.choice([("any", 800), ("change", 200), ("publish", 30)])
-    nth = draw.randint(1, most)
-    run = Run(home, profile, which=which, nth=nth)
-    run.wait()
-    return run, f"operation {nth} of {which}: {' '.join(run.last.splitlines()[-1:])}"
 
 
 # Two processes.
@@ -308,19 +230,23 @@ def remove(folder: Path) -> None:
 
 
 def test_a_clock_that_steps_back_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nomad_assets.runs import run_grid
-
     home = enter_home(tmp_path, monkeypatch)
     profile, real, offset = str(write_profile(home)), time.time, [0.0]
     monkeypatch.setattr(time, "time", lambda: real() + offset[0])
 
-    def step_back(label: str, done: float, *_: object) -> None:
-        offset[0] = -3600.0 if label.startswith("teacher_model") else offset[0]
+    class StepBack(Listener):
+        def progressed(self, attempt, *_: object) -> None:
+            offset[0] = -3600.0 if attempt.step.name == "teacher_model" else offset[0]
 
-    cell, place = ["8/unmasked"], ("teacher_model", Cell(8, "unmasked"))
-    assert run_grid(profile, cell, "teacher_model", False, step_back, quiet) == [] and offset == [-3600.0]
-    assert run_grid(profile, cell, "teacher_model", True, quiet, quiet) == []
-    store = Store(home / "lake/own")
+    def order(force: bool) -> Order:
+        return Order(["8/unmasked"], "teacher_model", force)
+
+    def quiet(text: str) -> None:
+        return None
+
+    assert run_grid(profile, order(False), quiet, [StepBack()]) == [] and offset == [-3600.0]
+    assert run_grid(profile, order(True), quiet) == []
+    store, place = LocalStore(home / "lake/own"), ("teacher_model", Cell(8, "unmasked"))
     first, second = (artifact.manifest for artifact in store.versions(*place))
     assert (first.version, second.version) == (1, 2) and store.current(*place).manifest == second
     assert first.ended >= first.started > second.started and second.ended >= second.started
@@ -330,26 +256,21 @@ def test_a_clock_that_steps_back_an_hour(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_live_process_keeps_its_run_when_the_clock_moves_and_a_dead_one_loses_it(
     dagster_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dagster as dg
-    from dagster._core.test_utils import create_run_for_test
-
-    from nomad_assets import runs
-
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
-        with runs.instance() as dagster:
-            tags = {runs.HOST: runs.platform.node(), runs.PROCESS: runs._process(process.pid)}
+        with instances.instance() as dagster:
+            tags = {instances.HOST: instances.platform.node(), instances.PROCESS: instances._process(process.pid)}
             run = create_run_for_test(dagster, tags=tags, status=dg.DagsterRunStatus.STARTED)
             with monkeypatch.context() as patch:
                 born = psutil.Process.create_time
                 patch.setattr(psutil.Process, "create_time", lambda self: born(self) - 3600)
                 patch.setattr(time, "time", lambda: 0.0)
-                runs.close_dead_runs(dagster)
+                instances.close_dead_runs(dagster)
                 assert dagster.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.STARTED
             process.kill()
             while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
                 time.sleep(0.01)
-            runs.close_dead_runs(dagster)  # nobody has waited for it: it is still in the process table
+            instances.close_dead_runs(dagster)  # nobody has waited for it: it is still in the process table
             assert dagster.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
     finally:
         process.kill()
@@ -369,7 +290,7 @@ def test_a_run_that_is_asked_to_stop_ends_within_seconds_and_can_be_continued(tm
     run.process.send_signal(asked)
     code, said = run.wait(20), " ".join(run.messages.split())
     assert code == 128 + asked and "Traceback" not in said, said
-    assert "interrupted; run it again and it goes on where it was" in said
+    assert "stopped; run again to go on" in said
     assert len(versions(store)) == 3 and not versions(store / "teacher_model")
 
 
