@@ -185,7 +185,8 @@ def lineage_rows(store: Path) -> dict[str, dict]:
         record["metrics"] = {key: value for key, value in record["metrics"].items() if key != "resumed_from_step"}
         if record["asset"] == "recipe_report":  # its files hold times, and its identity follows from them
             markdown = without_times((version / "report.md").read_text(encoding="utf-8"))
-            record |= {"artifact_id": "", "content_digest": "", "report": markdown}
+            # its fingerprint holds the seconds that it shows
+            record |= {"artifact_id": "", "content_digest": "", "fingerprint": "", "reads": "", "report": markdown}
             record["files"] = {name: record["files"][name] for name in ("comparisons.parquet",)}
         rows[f"{record['asset']}/{record['partition']}/v{record['version']}"] = record
     return rows
