@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from nomad_assets.errors import shown
 from nomad_assets.names import NAME, Location, safe_names
 from nomad_assets.profile.fields import MAX_COUNT, Count, Section, Share, Whole
+from nomad_assets.shipped import SHIPPED, shipped_path
 
 MAX_CELLS = 10_000
 
@@ -276,7 +277,10 @@ class Profile(Section):
         return benchmarks
 
     def resolve(self, source: str) -> str:
-        """A source string with a relative path made absolute against the profile's folder."""
+        """A source string with `shipped://` turned into the file that ships, and a relative path made absolute against
+        the profile's folder."""
         if source.startswith("hf://") or Path(source).is_absolute():
             return source
+        if source.startswith(SHIPPED):
+            return os.path.realpath(shipped_path(source))
         return os.path.realpath(self.folder / source)  # Path.resolve fails on links that lead in a circle
