@@ -14,6 +14,7 @@ import dagster as dg
 from nomad_assets.assets.project import Project
 from nomad_assets.cells import Cell
 from nomad_assets.checks import LINEAGE
+from nomad_assets.dagster_home import dagster_home, write_settings
 from nomad_assets.definitions import build_definitions
 from nomad_assets.errors import NomadError
 from nomad_assets.jobs import JOB_ASSETS
@@ -38,7 +39,7 @@ def run_grid(
     """Run what is not up to date; the failures, each as `asset [cell]: message`.
 
     A failure ends its own cell; the other cells go on, except after a failure in what all of them read.
-    Raises NomadError on an unknown profile, cell or asset, and outside a folder with dagster.yaml.
+    Raises NomadError on an unknown profile, cell or asset.
     """
     project = Project(load_profile(profile), listener=progress, keep_engines=True)
     wanted = [project.grid.parse(text) for text in cells] or project.grid.cells
@@ -162,17 +163,19 @@ def needed(until: str | None) -> set[str]:
 
 
 def instance() -> dg.DagsterInstance:
-    """The instance that the UI reads: `DAGSTER_HOME`, by default this folder when it has a dagster.yaml."""
-    if "DAGSTER_HOME" not in os.environ:
-        if not Path("dagster.yaml").is_file():
-            raise NomadError("no dagster.yaml in this folder; change to the project's root, or set DAGSTER_HOME")
-        os.environ["DAGSTER_HOME"] = str(Path.cwd())
-    if not (home := Path(os.environ["DAGSTER_HOME"])).is_dir():
+    """The instance that the UI reads, in the home that `dagster_home` names; this folder's own is made where it has none."""
+    home, ours = dagster_home(), not os.environ.get("DAGSTER_HOME")
+    if ours:
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ["DAGSTER_HOME"] = str(home)
+    if not home.is_dir():
         raise NomadError(f"DAGSTER_HOME = {home}: no such folder; create it with a dagster.yaml in it")
     # Two processes that open a new home at once would both create its tables, and one would die of it.
     folder = os.open(home, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
+        if ours:
+            write_settings(home)
         return dg.DagsterInstance.get()
     finally:
         os.close(folder)
