@@ -42,7 +42,7 @@ print(json.dumps({"import": imported - begun, "load": loaded - imported, "list":
 
 def main() -> None:
     options = arguments(__doc__).parse_args()
-    smoke = (ROOT / "nomad_assets" / "profiles" / "smoke.toml").read_text(encoding="utf-8")
+    smoke = (ROOT / "nomad_assets" / "profile" / "shipped" / "smoke.toml").read_text(encoding="utf-8")
     print("| grid | cells | artifacts | import, s | load and validate, s | list all partitions, s | plan, s |")
     print("|---|---|---|---|---|---|---|")
     for sizes, arms in ((2, 2), (20, 10)):
@@ -59,9 +59,8 @@ def _with_grid(profile: str, sizes: int, arms: int) -> str:
     before, _, rest = profile.partition("[grid]")
     after = rest[rest.index("\n[") :] if "\n[" in rest else ""
     losses = ", ".join(f"w{number} = {number / (arms - 1):.3f}" for number in range(arms))
-    data = str(ROOT / "data")
     grid = f"[grid]\ntrain_sizes = {[4 * (n + 1) for n in range(sizes)]}\nprompt_loss = {{ {losses} }}\n"
-    return (before + grid + after).replace('"../../data', f'"{data}')
+    return before + grid + after
 
 
 def _once(profile: Path, home: Path) -> dict:

@@ -52,11 +52,22 @@ def test_report_before_any_run_says_what_to_do() -> None:
     assert code == 2 and "recipe_report [-] has not been materialised" in said
 
 
-def test_outside_a_project_folder_the_message_says_where_to_go(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_folder_without_dagsters_settings_a_run_takes_those_that_ship(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (home / "dagster.yaml").unlink()
     monkeypatch.delenv("DAGSTER_HOME")
+    code, said = invoke("run", "-p", "smoke", "--until", "benchmark_questions")
+    assert code == 0, said
+    assert (home / "data/dagster/dagster.yaml").read_bytes() == (ROOT / "dagster.yaml").read_bytes()
+    assert (home / "data/dagster/storage").is_dir()
+
+
+def test_a_dagster_home_that_is_not_there_is_not_made(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "nowhere"))
     code, said = invoke("run", "-p", "smoke")
-    assert code == 2 and "no dagster.yaml in this folder" in said
+    assert code == 2 and "no such folder; create it with a dagster.yaml in it" in said
+    assert not (home / "nowhere").exists()
 
 
 def test_a_run_without_a_terminal_prints_plain_lines(home: Path) -> None:

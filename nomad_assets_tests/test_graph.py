@@ -21,11 +21,7 @@ from nomad_assets.steps import STEPS
 from nomad_assets.storage import Store
 
 ROOT = Path(__file__).parents[1]
-SMOKE = (
-    (ROOT / "nomad_assets/profile/shipped/smoke.toml")
-    .read_text(encoding="utf-8")
-    .replace("../../../data", str(ROOT / "data"))
-)
+SMOKE = (ROOT / "nomad_assets/profile/shipped/smoke.toml").read_text(encoding="utf-8")
 
 
 def write_profile(folder: Path, **changes: str) -> Path:
@@ -251,7 +247,7 @@ def test_failures_reach_dagster_as_tables(tmp_path: Path) -> None:
     """A row that breaks the contract: the run fails without retries, with the rows in the failure's metadata."""
     (tmp_path / "bad.jsonl").write_text('{"prompt": "p", "response": "r"}\n{"prompt": "q"}\n', encoding="utf-8")
     text = SMOKE.replace(
-        f'{ROOT}/data/seed/trivia.jsonl", license = "cc-by-4.0", where = {{ difficulty = [1] }}, limit = 200',
+        'shipped://seed/trivia.jsonl", license = "cc-by-4.0", where = { difficulty = [1] }, limit = 200',
         f'{tmp_path}/bad.jsonl"',
     )
     assert "bad.jsonl" in text

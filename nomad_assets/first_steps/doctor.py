@@ -12,6 +12,7 @@ from typing import Literal
 import psutil
 from packaging.requirements import Requirement
 
+from nomad_assets.dagster_home import SETTINGS, dagster_home
 from nomad_assets.errors import NomadError
 from nomad_assets.plugins import is_plugin
 from nomad_assets.profile.load import load_profile
@@ -162,8 +163,10 @@ def _places(profile: Profile) -> Iterator[Line]:
         )
     else:
         yield Line("ok", "store", f"{store.name}, {free:.0f} GiB free")
-    home = Path(os.environ.get("DAGSTER_HOME") or ".").resolve()
-    if (home / "dagster.yaml").is_file():
+    home = dagster_home().resolve()
+    if (home / SETTINGS).is_file():
         yield Line("ok", "Dagster", str(home))
+    elif os.environ.get("DAGSTER_HOME"):
+        yield Line("missing", "Dagster", f"no {SETTINGS} in {home}", "put one there, or unset DAGSTER_HOME")
     else:
-        yield Line("missing", "Dagster", f"no dagster.yaml in {home}", "nomad-assets init my-project && cd my-project")
+        yield Line("ok", "Dagster", f"{home}, made by the first run")

@@ -231,7 +231,7 @@ def _dataset_name(place: str) -> str:
 
 
 def _version() -> str:
-    return importlib.metadata.version("nomad-assets")
+    return nomad_assets.__version__
 
 
 def _producer() -> str:

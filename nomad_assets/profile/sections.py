@@ -12,6 +12,7 @@ from nomad_assets.errors import shown
 from nomad_assets.names import NAME, Location, safe_names
 from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, Share, Whole
 from nomad_assets.recipe.curation.rules import settings_of_all_rules
+from nomad_assets.shipped import SHIPPED, shipped_path
 
 
 def _empty(value: object) -> bool:
@@ -345,9 +346,12 @@ class Profile(Section):
         return benchmarks
 
     def resolve(self, source: str) -> str:
-        """A source string with a relative path made absolute against the profile's folder."""
+        """A source string with `shipped://` turned into the file that ships, and a relative path made absolute against
+        the profile's folder."""
         if source.startswith("hf://") or Path(source).is_absolute():
             return source
         if plugins.is_plugin(source):
             return plugins.resolved(source, self.folder)
+        if source.startswith(SHIPPED):
+            return os.path.realpath(shipped_path(source))
         return os.path.realpath(self.folder / source)

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock
 
+from nomad_assets.dagster_home import dagster_home, write_settings
 from nomad_assets.errors import NomadError
 
 # Tags of our runs: where and by which process they are executed.
@@ -19,18 +20,20 @@ LOOK_EVERY_SECONDS = 10.0
 
 
 def instance() -> dg.DagsterInstance:
-    """The instance of `DAGSTER_HOME`, by default of this folder when it has a dagster.yaml.
+    """The instance of `DAGSTER_HOME`; else of this folder when it has a dagster.yaml, else of its `data/dagster`, which is
+    made with the settings that ship.
 
-    Raises NomadError where there is none.
+    Raises NomadError when DAGSTER_HOME names a folder that is not there.
     """
-    if "DAGSTER_HOME" not in os.environ:
-        if not Path("dagster.yaml").is_file():
-            raise NomadError("no dagster.yaml in this folder; change to the project's root, or set DAGSTER_HOME")
-        os.environ["DAGSTER_HOME"] = str(Path.cwd())
-    if not (home := Path(os.environ["DAGSTER_HOME"])).is_dir():
+    home, given = dagster_home(), bool(os.environ.get("DAGSTER_HOME"))
+    if given and not home.is_dir():
         raise NomadError(f"DAGSTER_HOME = {home}: no such folder; create it with a dagster.yaml in it")
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ["DAGSTER_HOME"] = str(home)
     # Two processes that open a new home at once would both create its tables, and one would die of it.
     with FileLock(home / ".opening.lock"):
+        if not given:
+            write_settings(home)
         return dg.DagsterInstance.get()
 
 

@@ -55,7 +55,7 @@ def ui(finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         # With a seed file of its own, which a test changes.
         shutil.copy(ROOT / "data" / "seed" / "trivia.jsonl", home / "seeds.jsonl")
         path = write_profile(home)
-        shipped, own = f'path = "{ROOT}/data/seed/trivia.jsonl"', f'path = "{home}/seeds.jsonl"'
+        shipped, own = 'path = "shipped://seed/trivia.jsonl"', f'path = "{home}/seeds.jsonl"'
         text = path.read_text(encoding="utf-8")
         assert text.count(shipped) == 1
         path.write_text(text.replace(shipped, own), encoding="utf-8")

