@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from nomad_assets import __version__
 from nomad_assets.engine.fingerprint import Change
 from nomad_assets.engine.graph import Graph
 from nomad_assets.engine.listeners import Attempt, Listener
@@ -231,7 +232,7 @@ def _dataset_name(place: str) -> str:
 
 
 def _version() -> str:
-    return nomad_assets.__version__
+    return __version__
 
 
 def _producer() -> str:
