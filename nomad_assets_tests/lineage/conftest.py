@@ -1,9 +1,18 @@
 """Small stores with a simulated history: real manifests and tables, no models."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.history import History
-from nomad_assets.storage import Store
+from nomad_assets.store.local import LocalStore
+from nomad_assets.store.protocol import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return LocalStore(tmp_path / "store")
 
 
 @pytest.fixture
@@ -12,6 +21,3 @@ def history(store: Store) -> History:
     made = History(store, [2, 4], ["a", "b"], rows=12, seeds=6)
     made.generation()
     return made
-
-
-ARTIFACTS = 4 + 2 * 3 + 4 * 6  # of one generation: unpartitioned, per size, per cell
