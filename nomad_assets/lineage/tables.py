@@ -4,6 +4,7 @@ Columns of stored tables are described in their models; here stands only which o
 exactly these. Raising VERSION makes the next sync build the file anew: it holds nothing that the store does not.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -49,7 +50,7 @@ class Taken:
     when_pruned: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Column -> SQL for the part of it that outlasts the version, where that is not all."""
 
-    @property
+    @functools.cached_property
     def files(self) -> dict[str, str]:
         """Asset -> the file that holds such a table."""
         return {asset: GRAPH[asset].file_of(self.table) for asset in tables_of(GRAPH)[self.table]}

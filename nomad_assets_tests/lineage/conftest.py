@@ -7,6 +7,7 @@ import pytest
 from benchmarks.history import History
 from nomad_assets.store.local import LocalStore
 from nomad_assets.store.protocol import Store
+from nomad_assets_tests.lineage.contents import simulated
 
 
 @pytest.fixture
@@ -18,6 +19,4 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def history(store: Store) -> History:
     """One generation: sizes 2 and 4, arms a and b, 12 rows a corpus, 6 seeds."""
-    made = History(store, [2, 4], ["a", "b"], rows=12, seeds=6)
-    made.generation()
-    return made
+    return simulated(store, generations=1)
