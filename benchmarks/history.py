@@ -18,7 +18,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nomad_assets.cells import Cell
 from nomad_assets.recipe.curation.curate import reason_names
-from nomad_assets.storage import Artifact, Store, digest
+from nomad_assets.steps.curation import CuratedCorpus, curated_corpus
+from nomad_assets.steps.scores import Scores, base_scores
+from nomad_assets.steps.seeds import SeedExamples, SeedSubset, seed_examples, seed_subset
+from nomad_assets.store.digests import digest
+from nomad_assets.store.local import LocalStore
+from nomad_assets.store.manifests import Artifact
+from nomad_assets.store.protocol import Store
+
+POOL, SUBSET = seed_examples.file_of(SeedExamples), seed_subset.file_of(SeedSubset)
+CURATED, SCORES = curated_corpus.file_of(CuratedCorpus), base_scores.file_of(Scores)
+BASE_SETTINGS = {"base_model": {"source": "smollm2-135m"}, "tokenizer_corpus": [], "withdrawn": {}}
 
 
 class History:
@@ -40,16 +50,16 @@ class History:
             },
             schema_overrides={"source_id": pl.String},
         )  # fmt: skip
-        self.pool = self.publish("seed_examples", Cell(), {}, {"seeds.parquet": pool})
+        self.pool = self.publish("seed_examples", Cell(), {}, {POOL: pool})
         self.questions = self.publish("benchmark_questions", Cell(), {}, {})
-        self.base = self.publish("base_model", Cell(), {}, {}, settings={"source": "smollm2-135m"})
+        self.base = self.publish("base_model", Cell(), {}, {}, settings=BASE_SETTINGS)
         self.publish("base_scores", Cell(), {"base_model/-": self.base}, self.score_tables())
         for size in self.sizes:
             self.size(size, pool)
 
     def size(self, size: int, pool: pl.DataFrame) -> None:
         head = pool.head(size).select("id", "position", "prompt", "response", "source")
-        subset = self.publish("seed_subset", Cell(size), {"seed_examples/-": self.pool}, {"seeds.parquet": head})
+        subset = self.publish("seed_subset", Cell(size), {"seed_examples/-": self.pool}, {SUBSET: head})
         parents = {f"seed_subset/{size}": subset, "base_model/-": self.base}
         control = self.publish("control_model", Cell(size), parents, {})
         scored = {f"control_model/{size}": control, "benchmark_questions/-": self.questions}
@@ -66,7 +76,7 @@ class History:
             f"synthetic_corpus/{label}": corpus, f"seed_subset/{cell.train_size}": subset, "seed_examples/-": self.pool,
             "benchmark_questions/-": self.questions,
         }  # fmt: skip
-        curated = self.publish("curated_corpus", cell, read, {"curated.parquet": self.curated(label, seeds)})
+        curated = self.publish("curated_corpus", cell, read, {CURATED: self.curated(label, seeds)})
         self.publish("corpus_profile", cell, {f"curated_corpus/{label}": curated}, {})
         student = self.publish("student_model", cell, {f"curated_corpus/{label}": curated, **seen}, {})
         scored = {f"student_model/{label}": student, "benchmark_questions/-": self.questions}
@@ -104,7 +114,7 @@ class History:
             "low": means,
             "high": means,
         }
-        return {"scores.parquet": pl.DataFrame(rows)}
+        return {SCORES: pl.DataFrame(rows)}
 
     def publish(
         self,
@@ -115,15 +125,18 @@ class History:
         settings: dict | None = None,
         tokens: int | None = None,
     ) -> Artifact:
+        """Publish a version with some of the tables of its asset, as if it had been made from `parents`."""
         self.made += 1
+        made_from = digest([asset, cell.label, self.made])
         rows = max((table.height for table in tables.values()), default=None)
-        with self.store.staging(asset, cell, digest([asset, cell.label, self.made])) as stage:
+        with self.store.staging(asset, cell, made_from) as stage:
             for name, table in tables.items():
-                table.write_parquet(stage / name)
+                table.write_parquet(stage.folder / name)
             return self.store.publish(
                 stage, asset, cell,
-                input_digest=digest([asset, cell.label, self.made]), settings=settings or {}, code_version="1",
-                parents={place: parent.manifest.artifact_id for place, parent in parents.items()}, run_id="simulated",
+                fingerprint=made_from, settings=settings or {}, code_version="1", run_id="simulated",
+                reads={place: parent.manifest.content_digest for place, parent in parents.items()},
+                parents={place: parent.manifest.artifact_id for place, parent in parents.items()},
                 started=1.7e9 + self.made, ended=1.7e9 + self.made + 1, seconds=1.0, rows=rows, tokens=tokens, seed=0,
             )  # fmt: skip
 
@@ -137,7 +150,7 @@ def main() -> None:
     os.fsync = lambda _: None  # a simulation may be lost in a power cut
     sizes = [16 * (number + 1) for number in range(chosen.sizes)]
     arms = [f"arm-{number:02d}" for number in range(chosen.arms)]
-    history = History(Store(chosen.store.resolve()), sizes, arms, chosen.rows, seeds=5000)
+    history = History(LocalStore(chosen.store.resolve()), sizes, arms, chosen.rows, seeds=5000)
     for number in range(chosen.generations):
         history.generation()
         print(f"generation {number + 1}: {history.made} artifacts", flush=True)

@@ -7,7 +7,6 @@ Wall times in fresh processes, without and with their imports, and peak resident
 
 import argparse
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +21,10 @@ from pathlib import Path
 import duckdb, polars
 from nomad_assets.lineage.sync import reading, rebuild, sync
 from nomad_assets.lineage.trace import draw, trace
-from nomad_assets.storage import Store
-from nomad_assets.withdrawal import reach
+from nomad_assets.lineage.withdrawal import reach
+from nomad_assets.store.local import LocalStore
 imported = time.perf_counter()
-store = Store(Path({store!r}))
+store = LocalStore(Path({store!r}))
 {code}
 ended = time.perf_counter()
 print(ended - begun, ended - imported, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
@@ -33,6 +32,8 @@ print(ended - begun, ended - imported, resource.getrusage(resource.RUSAGE_SELF).
 SYNC = "sync(store)"
 REBUILD = "rebuild(store)"
 TRACE = "with reading(store) as connection: draw(trace(connection, store, {reference!r}))"
+ROWS = """SELECT e.id FROM examples e JOIN current_artifacts a USING (artifact_id) WHERE a.train_size > 16
+    ORDER BY hash(e.id) LIMIT 5"""
 REACH = "reach(store, [{seed!r}])"
 
 
@@ -57,13 +58,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     path = parser.parse_args().store.resolve()
-    from benchmarks.history import History
+    from benchmarks.history import CURATED, History
     from nomad_assets.cells import Cell
     from nomad_assets.lineage.questions import ask
-    from nomad_assets.lineage.sync import path_of
-    from nomad_assets.storage import Store
+    from nomad_assets.store.local import LocalStore
 
-    store = Store(path)
+    store = LocalStore(path)
     print("| what | median (range) | with imports | peak MiB |\n|---|---|---|---|")
     line("rebuild", [measure(path, REBUILD)])
     counts = ask(
@@ -74,26 +74,17 @@ def main() -> None:
     history = History(store, [16], ["arm-00"], rows=6250, seeds=5000)
     one = []
     for _ in range(5):
-        history.publish(
-            "curated_corpus", Cell(16, "arm-00"), {}, {"curated.parquet": history.curated("16/arm-00", ["x"])}
-        )
+        history.publish("curated_corpus", Cell(16, "arm-00"), {}, {CURATED: history.curated("16/arm-00", ["x"])})
         one.append(measure(path, SYNC))
     line("sync, one new corpus of 6,250 rows", one)
-    random.seed(0)
-    cells = [
-        row[0]
-        for row in ask(
-            store, "SELECT \"partition\" FROM current_artifacts WHERE asset = 'curated_corpus' AND train_size > 16"
-        ).rows()
-    ]
-    rows = [f"{random.choice(cells)}/{random.randrange(6250):06d}-0" for _ in range(5)]
+    rows = [row[0] for row in ask(store, ROWS).rows()]
     line("trace of a row", [measure(path, TRACE.format(reference=row)) for row in rows])
     seeds = [
         row[0]
         for row in ask(store, "SELECT DISTINCT id FROM seeds WHERE position < 300 ORDER BY hash(id) LIMIT 5").rows()
     ]
     line("withdraw --dry-run of a seed row", [measure(path, REACH.format(seed=seed)) for seed in seeds])
-    size = path_of(store).stat().st_size / 2**20
+    size = store.database.stat().st_size / 2**20
     print(
         f"\n{counts[0]:,} artifacts, {counts[1]:,} example rows, {counts[2]:,} edges; lineage.duckdb has {size:,.0f} MiB"
     )

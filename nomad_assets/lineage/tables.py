@@ -1,12 +1,117 @@
-"""The tables, views and macros of `lineage.duckdb`, with what each column means.
+"""The tables, views and macros of `lineage.duckdb`, with the meaning of each column.
 
-Raising VERSION makes the next sync build the file anew: it holds nothing that the store does not.
+Columns of stored tables are described in their models; here stands only which of them lineage holds. A pruned version keeps
+exactly these. Raising VERSION makes the next sync build the file anew: it holds nothing that the store does not.
 """
 
-VERSION = 1
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
-# table -> (what it holds, {column: (type, what it means and its unit)})
-TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
+import polars as pl
+
+from nomad_assets.engine.graph import tables_of
+from nomad_assets.engine.tables import Table
+from nomad_assets.steps import GRAPH
+from nomad_assets.steps.curation import CuratedCorpus
+from nomad_assets.steps.scores import Scores
+from nomad_assets.steps.seeds import SeedExamples
+
+VERSION = 2
+TYPES = {pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.Boolean: "BOOLEAN"}
+# Evidence that repeats the row's own text; other reasons name a twin, a question or bounds.
+QUOTING = ("minority_answer", "low_agreement", "wrong_arithmetic")
+
+Columns = dict[str, tuple[str, str]]  # name -> (DuckDB type, meaning and unit)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A column that is computed from a row of the stored table."""
+
+    sql: str
+    type: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What lineage holds of a stored table, a row per stored row and version, wherever a step stores it."""
+
+    about: str
+    table: type[Table]
+    own: Columns
+    """Ids of the artifact and of artifacts above it."""
+    columns: tuple[str, ...]
+    renamed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Column of the stored table -> its name here, where that is another one."""
+    computed: Mapping[str, Computed] = field(default_factory=lambda: MappingProxyType({}))
+    when_pruned: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Column -> SQL for the part of it that outlasts the version, where that is not all."""
+
+    @functools.cached_property
+    def files(self) -> dict[str, str]:
+        """Asset -> the file that holds such a table."""
+        return {asset: GRAPH[asset].file_of(self.table) for asset in tables_of(GRAPH)[self.table]}
+
+    @property
+    def described(self) -> Columns:
+        """All columns, with types and meanings out of the model of the stored table."""
+        specs = self.table.to_schema().columns
+        found = {
+            self.renamed.get(name, name): (TYPES[specs[name].dtype.type], specs[name].description)
+            for name in self.columns
+        }
+        return {**self.own, **found, **{name: (c.type, c.meaning) for name, c in self.computed.items()}}
+
+    def selected(self) -> dict[str, str]:
+        """Column here -> SQL over a row of the stored table; without the artifact's own."""
+        found = {self.renamed.get(name, name): f'"{name}"' for name in self.columns}
+        return {**found, **{name: column.sql for name, column in self.computed.items()}}
+
+    def recorded(self) -> dict[str, str]:
+        """The same for what is kept of a version that is pruned."""
+        return {**self.selected(), **self.when_pruned}
+
+
+TAKEN = {
+    "examples": Taken(
+        "One row per synthetic row and version of its curated corpus.",
+        CuratedCorpus,
+        own={
+            "artifact_id": ("VARCHAR", "the curated corpus"),
+            "corpus_id": ("VARCHAR", "the synthetic corpus"),
+            "teacher_id": ("VARCHAR", "the teacher that wrote it"),
+        },
+        columns=(
+            "id", "attempt", "prompt_end", "response_end", "prompt_tokens", "response_tokens", "prompt_seed", "response_seed",
+            "verdict", "reason", "evidence", "evidence_similarity", "normsim_2", "novelty", "nearest_seed",
+        ),
+        renamed={"normsim_2": "relevance"},
+        computed={
+            "content_md5": Computed(
+                "md5(prompt || chr(0) || coalesce(response, ''))", "VARCHAR", "of prompt and response"
+            )
+        },
+        when_pruned={"evidence": f"CASE WHEN reason IN {QUOTING} THEN NULL ELSE evidence END"},
+    ),
+    "scores": Taken(
+        "One row per benchmark and metric of a scored model.",
+        Scores,
+        own={"artifact_id": ("VARCHAR", "the scores of the model")},
+        columns=("benchmark", "metric", "n", "mean", "low", "high"),
+    ),
+    "seeds": Taken(
+        "One row per seed example and version of the pool.",
+        SeedExamples,
+        own={"artifact_id": ("VARCHAR", "the seed_examples artifact")},
+        columns=("id", "position", "source", "source_row", "source_id"),
+    ),
+}  # fmt: skip
+
+# table -> (its content, its columns)
+TABLES: dict[str, tuple[str, Columns]] = {
     "artifacts": (
         "One row per version of an artifact, pruned ones included.",
         {
@@ -18,10 +123,10 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "version": ("BIGINT", "counts from 1 within asset and partition"),
             "pruned": ("BOOLEAN", "whether its files are gone"),
             "folder": ("VARCHAR", "below the store's root"),
-            "input_digest": ("VARCHAR", "sha256 of code version, settings and what was read of the parents"),
+            "fingerprint": ("VARCHAR", "sha256 of code version, settings and what was read of the parents"),
             "content_digest": ("VARCHAR", "sha256 over the digests of its files"),
             "code_version": ("VARCHAR", "of the asset"),
-            "run_id": ("VARCHAR", "Dagster run"),
+            "run_id": ("VARCHAR", "run that made it"),
             "started": ("TIMESTAMP", "UTC"),
             "ended": ("TIMESTAMP", "UTC"),
             "seconds": ("DOUBLE", "wall time of the step, without waiting"),
@@ -29,7 +134,7 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "tokens": ("BIGINT", "tokens trained on or generated"),
             "peak_memory_bytes": ("BIGINT", "peak resident memory of the step's process"),
             "seed": ("HUGEINT", "seed of the step's random choices"),
-            "settings": ("JSON", "the profile keys it depends on"),
+            "settings": ("JSON", "the part of its config that its content depends on"),
             "libraries": ("JSON", "package -> version"),
             "host": ("JSON", "machine, system, python, cpus, device"),
         },
@@ -40,6 +145,7 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "parent_id": ("VARCHAR", "artifact that was read"),
             "child_id": ("VARCHAR", "artifact that was made"),
             "parent_place": ("VARCHAR", "asset/partition of the parent"),
+            "read_digest": ("VARCHAR", "sha256 of what was read of the parent"),
         },
     ),
     "files": (
@@ -60,53 +166,7 @@ TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "text": ("VARCHAR", "what is not a number; lists as JSON"),
         },
     ),
-    "examples": (
-        "One row per synthetic row and version of its curated corpus.",
-        {
-            "artifact_id": ("VARCHAR", "the curated corpus"),
-            "corpus_id": ("VARCHAR", "the synthetic corpus"),
-            "teacher_id": ("VARCHAR", "the teacher that wrote it"),
-            "id": ("VARCHAR", "cell/attempt-response"),
-            "content_md5": ("VARCHAR", "of prompt and response"),
-            "attempt": ("BIGINT", "counts from 0 within the corpus"),
-            "prompt_end": ("VARCHAR", "completed, length, empty or malformed"),
-            "response_end": ("VARCHAR", "the same, or not_attempted"),
-            "prompt_tokens": ("BIGINT", "generated, with the end-of-turn token"),
-            "response_tokens": ("BIGINT", "generated, with the end-of-turn token"),
-            "prompt_seed": ("BIGINT", "sample seed of the prompt"),
-            "response_seed": ("BIGINT", "sample seed of the response"),
-            "verdict": ("VARCHAR", "kept or dropped"),
-            "reason": ("VARCHAR", "kept, or the rule it broke"),
-            "evidence": ("VARCHAR", "twin, question, equation or bounds behind the reason"),
-            "evidence_similarity": ("DOUBLE", "0 to 1"),
-            "relevance": ("DOUBLE", "NormSim_2 to the seed pool, 0 to 1"),
-            "novelty": ("DOUBLE", "1 - cosine to the nearest seed row of the teacher, 0 to 2"),
-            "nearest_seed": ("VARCHAR", "id of that seed row"),
-        },
-    ),
-    "scores": (
-        "One row per benchmark and metric of a scored model.",
-        {
-            "artifact_id": ("VARCHAR", "student_scores, control_scores or base_scores"),
-            "benchmark": ("VARCHAR", ""),
-            "metric": ("VARCHAR", ""),
-            "n": ("BIGINT", "questions"),
-            "mean": ("DOUBLE", "share; answer_logprob in nats per token"),
-            "low": ("DOUBLE", "lower end of the 95% bootstrap interval"),
-            "high": ("DOUBLE", "upper end"),
-        },
-    ),
-    "seeds": (
-        "One row per seed example and version of the pool.",
-        {
-            "artifact_id": ("VARCHAR", "the seed_examples artifact"),
-            "id": ("VARCHAR", "16 hex digits of the sha256 over prompt and response"),
-            "position": ("BIGINT", "place in the pool from 0; a subset of size n holds the rows below n"),
-            "source": ("VARCHAR", "file or hub name"),
-            "source_row": ("BIGINT", "1-based row in the source"),
-            "source_id": ("VARCHAR", "the id the source gave, if any"),
-        },
-    ),
+    **{name: (taken.about, taken.described) for name, taken in TAKEN.items()},
     "withdrawals": (
         "One row per withdrawn seed row.",
         {
@@ -122,8 +182,8 @@ SYNCED = "CREATE TABLE synced (folder VARCHAR, artifact_id VARCHAR, stamp BIGINT
 
 VIEWS = {
     "current_artifacts": (
-        "The newest version in each place.",
-        """SELECT * FROM artifacts
+        "The newest version in each place; none where all were pruned.",
+        """SELECT * FROM artifacts WHERE NOT pruned
            QUALIFY row_number() OVER (PARTITION BY asset, "partition" ORDER BY version DESC) = 1""",
     ),
     "drops": (
@@ -178,8 +238,8 @@ MACROS = {
                JOIN artifacts a ON a.artifact_id = e.child_id
                WHERE a.asset = 'seed_subset' AND p.position < a."rows"
              UNION SELECT artifact_id FROM artifacts
-               WHERE asset = 'base_model' AND settings->>'source' = 'tiny-random' AND EXISTS (FROM pools)
-                 AND NOT list_has_all(coalesce(CAST(settings->'$.withdrawn' AS VARCHAR[]), []), seed_rows)
+               WHERE asset = 'base_model' AND json_array_length(settings->'tokenizer_corpus') > 0 AND EXISTS (FROM pools)
+                 AND NOT list_has_all(coalesce(json_keys(settings->'withdrawn'), []), seed_rows)
            ), reached AS (
              SELECT artifact_id FROM start
              UNION SELECT e.child_id FROM reached r JOIN edges e ON e.parent_id = r.artifact_id

@@ -15,8 +15,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nomad_assets.engine.fingerprint import flat
 from nomad_assets.errors import NomadError, cut, printable
-from nomad_assets.storage import Store
+from nomad_assets.lineage.tables import TAKEN
+from nomad_assets.steps.curation import CuratedCorpus, curated_corpus
+from nomad_assets.steps.seeds import seed_subset
+from nomad_assets.steps.synthesis import SyntheticCorpus, synthetic_corpus
+from nomad_assets.store.protocol import Store
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,7 +30,11 @@ if TYPE_CHECKING:
 ROW = re.compile(r"(?P<cell>\d+/[\w.-]+)/(?P<row>\d+-\d+)")
 SEED = re.compile(r"[0-9a-f]{16}")
 SHOWN_SEEDS, LONGEST_VALUE = 5, 60  # in the terminal; --json has everything
-TEXTS = {"curated_corpus": "curated.parquet", "synthetic_corpus": "corpus.parquet"}
+TEXTS = {
+    curated_corpus.name: curated_corpus.file_of(CuratedCorpus),
+    synthetic_corpus.name: synthetic_corpus.file_of(SyntheticCorpus),
+}
+TEXT_COLUMNS = ("prompt", "response", "prompt_end", "response_end", "prompt_seed", "response_seed")
 ARTIFACT = "SELECT * FROM artifacts WHERE artifact_id = ?"
 PLACE = """SELECT artifact_id FROM current_artifacts
            WHERE asset || CASE WHEN "partition" = '-' THEN '' ELSE '/' || "partition" END = ?"""
@@ -46,9 +55,9 @@ def trace(connection: "duckdb.DuckDBPyConnection", store: Store, reference: str)
     if SEED.fullmatch(reference):
         return _seed(connection, reference)
     row = ROW.fullmatch(reference)
-    place, _, part = (f"curated_corpus/{row['cell']}", "", row["row"]) if row else reference.partition("#")
+    place, _, part = (f"{curated_corpus.name}/{row['cell']}", "", row["row"]) if row else reference.partition("#")
     if row and not connection.execute(PLACE, [place]).fetchall():
-        place = f"synthetic_corpus/{row['cell']}"  # written, not judged yet
+        place = f"{synthetic_corpus.name}/{row['cell']}"  # written, not judged yet
     artifact_id = _resolve(connection, place)
     found = {"artifact": _node(connection, artifact_id, set())}
     if not part:
@@ -56,7 +65,7 @@ def trace(connection: "duckdb.DuckDBPyConnection", store: Store, reference: str)
     asset = found["artifact"]["asset"]
     if asset in TEXTS:
         return {"row": _row(connection, store, found["artifact"], part), **found}
-    if asset.endswith("_scores"):
+    if asset in TAKEN["scores"].files:
         return {"score": _score(connection, artifact_id, part), **found}
     raise NomadError(f"{reference}: {asset} has no rows or scores to name after '#'; give {place} alone")
 
@@ -95,7 +104,7 @@ def _node(connection: "duckdb.DuckDBPyConnection", artifact_id: str, seen: set[s
     if record is None:
         return {"artifact_id": artifact_id, "missing": True}
     node = {key: json.loads(v) if key in ("settings", "libraries", "host") else v for key, v in record.items()}
-    if node["asset"] == "seed_subset":
+    if node["asset"] == seed_subset.name:
         node["seeds"] = _seeds_of(connection, artifact_id)
     parents = connection.execute(PARENTS, [artifact_id]).fetchall()
     node["parents"] = [_node(connection, parent, seen) for parent, _ in parents]
@@ -112,22 +121,21 @@ def _seeds_of(connection: "duckdb.DuckDBPyConnection", subset_id: str) -> list[d
 def _row(connection: "duckdb.DuckDBPyConnection", store: Store, artifact: dict, part: str) -> dict:
     cell = artifact["partition"]
     row_id = part if part.startswith(f"{cell}/") else f"{cell}/{part}"
-    of = "artifact_id" if artifact["asset"] == "curated_corpus" else "corpus_id"
+    of = "artifact_id" if artifact["asset"] == curated_corpus.name else "corpus_id"
     query = f"SELECT e.* FROM examples e JOIN artifacts a USING (artifact_id) WHERE e.{of} = ? AND e.id = ?"
     judged = _record(connection, f"{query} ORDER BY a.version DESC LIMIT 1", [artifact["artifact_id"], row_id])
-    text = _text(store.root / artifact["folder"] / TEXTS[artifact["asset"]], row_id)
+    text = _text(store.file(artifact["folder"], TEXTS[artifact["asset"]]), row_id)
     if judged is None and text is None:
         raise NomadError(f"{artifact['artifact_id']} has no row {row_id!r}; rows are numbered like {cell}/000012-0")
     return {"id": row_id, **(text or {}), **(judged or {})}
 
 
-def _text(table: Path, row_id: str) -> dict | None:
+def _text(table: Path | None, row_id: str) -> dict | None:
     import polars as pl
 
-    if not table.is_file():
+    if table is None:
         return None
-    columns = ["prompt", "response", "prompt_end", "response_end", "prompt_seed", "response_seed"]
-    found = pl.scan_parquet(table).filter(pl.col("id") == row_id).select(columns).collect()
+    found = pl.scan_parquet(table).filter(pl.col("id") == row_id).select(TEXT_COLUMNS).collect()
     return found.row(0, named=True) if found.height else None
 
 
@@ -180,7 +188,7 @@ def _branch(tree: "Tree", node: dict, nearest: str | None) -> None:
     facts = [
         f"version {node['version']}",
         f"content {node['content_digest'][:12]}",
-        f"input {node['input_digest'][:12]}",
+        f"fingerprint {node['fingerprint'][:12]}",
     ]
     facts += [f"{node[key]} {key}" for key in ("rows", "tokens") if node[key] is not None]
     facts.append(f"{node['seconds']:.1f} s")
@@ -189,8 +197,8 @@ def _branch(tree: "Tree", node: dict, nearest: str | None) -> None:
     branch = tree.add(f"[bold]{escape(node['artifact_id'])}[/]  {', '.join(facts)}")
     settings = [
         f"{key} = {cut(str(value), LONGEST_VALUE)}"
-        for key, value in flat(node["settings"]).items()
-        if value is not None
+        for key, value in flat(node["settings"])
+        if value not in (None, {}, [])
     ]
     if settings:
         branch.add("[dim]" + escape(_line(", ".join(settings))) + "[/]")
@@ -216,11 +224,3 @@ def _few(seeds: list[dict], nearest: str | None) -> list[str]:
 def _line(text: str) -> str:
     """Text of the data as one line that does nothing to a terminal."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def flat(settings: dict, prefix: str = "") -> dict[str, object]:
-    """Nested settings with dotted keys."""
-    found: dict[str, object] = {}
-    for key, value in settings.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found

@@ -100,10 +100,8 @@ class LocalStore(Pruning):
         return _versions_in(self.place(asset, cell))
 
     def places(self) -> list[tuple[str, Cell]]:
-        found = {key.rpartition("/")[0].partition("/")[::2] for key in self.listing()}
-        return sorted(
-            ((asset, Cell.of_label(label or "-")) for asset, label in found), key=lambda p: (p[0], p[1].label)
-        )
+        folders = {key.rpartition("/")[0] for key in self.listing()}
+        return [place for place in map(_place_at, sorted(folders)) if place is not None]
 
     def listing(self, pruned: bool = False) -> dict[str, int]:
         # Names and times only: it is what an incremental sync of 10,000 artifacts costs when nothing is new.
@@ -300,6 +298,17 @@ def _folders_in(path: str | Path) -> list[os.DirEntry]:
             return [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return []
+
+
+def _place_at(folder: str) -> tuple[str, Cell] | None:
+    """The asset and cell of a folder below the root; None for a folder that is not ours, such as somebody's copy."""
+    asset, _, label = folder.partition("/")
+    try:
+        cell = Cell.of_label(label or "-")
+    except ValueError:
+        return None
+    ours = cell.label == (label or "-") and all(PART.fullmatch(part) for part in (asset, *cell.path.parts))
+    return (asset, cell) if ours else None
 
 
 def _versions_in(place: Path) -> list[Path]:

@@ -53,8 +53,12 @@ class Manifest:
         return json.dumps(asdict(self), indent=1, sort_keys=True)
 
 
+class OtherFormatError(NomadError):
+    """The store was written by another version of this project."""
+
+
 def parse_manifest(text: str, place: Path | str) -> Manifest:
-    """Raises NomadError when the text is no manifest of this version."""
+    """Raises NomadError when the text is no manifest, OtherFormatError when it is one of another version."""
     try:
         record = json.loads(text)
         if not isinstance(record, dict) or not record.get("asset"):
@@ -62,7 +66,7 @@ def parse_manifest(text: str, place: Path | str) -> Manifest:
     except ValueError as error:
         raise NomadError(f"{place}: not a readable manifest ({error}); remove the folder and run again") from error
     if record.get("format") != FORMAT:
-        raise NomadError(
+        raise OtherFormatError(
             f"{place}: this store was written by another version of nomad-assets (format {record.get('format', 1)}, this version "
             f"reads {FORMAT}); set NOMAD_HOME to a new folder, or remove the store's folder and run again"
         )

@@ -30,6 +30,8 @@ class Leftover:
     place: str
     what: str
     size: int
+    removed: bool = True
+    """False: it is only pointed out, and stays."""
 
 
 class Store(Protocol):
@@ -55,7 +57,7 @@ class Store(Protocol):
         ...
 
     def places(self) -> list[tuple[str, Cell]]:
-        """Every asset and cell that has a version, also those outside the profile's grid."""
+        """Every asset and cell that has a version, also those outside the profile's grid; nothing that is no place."""
         ...
 
     def listing(self, pruned: bool = False) -> dict[str, int]:
@@ -75,7 +77,7 @@ class Store(Protocol):
         ...
 
     def staging(
-        self, asset: str, cell: Cell, fingerprint: str, waits: Callable[[str], None]
+        self, asset: str, cell: Cell, fingerprint: str, waits: Callable[[str], None] = ...
     ) -> AbstractContextManager[Stage]:
         """A stage for one fingerprint, exclusively held; after an error it stays for the next try.
 
@@ -133,9 +135,13 @@ class Store(Protocol):
         ...
 
     def remove_places(
-        self, places: list[tuple[str, Cell]], record: Callable[[Artifact, Path], None], dry_run: bool
+        self,
+        places: list[tuple[str, Cell]],
+        what: str,
+        record: Callable[[Artifact, Path], None],
+        dry_run: bool,
     ) -> list[Leftover]:
-        """Remove every version of these places, as `remove_superseded` does."""
+        """Remove every version of these places, as `remove_superseded` does; `what` says what they are."""
         ...
 
     def remove_stages(self, resumable: set[tuple[str, Cell, str]], dry_run: bool) -> list[Leftover]:

@@ -16,7 +16,7 @@ from nomad_assets.durable import sync_path, write_synced
 from nomad_assets.errors import NomadError
 from nomad_assets.store.layout import LOCK, MANIFEST, PRUNED, STAGING, TRASH
 from nomad_assets.store.locks import exclusive_if_free
-from nomad_assets.store.manifests import Artifact
+from nomad_assets.store.manifests import Artifact, OtherFormatError
 from nomad_assets.store.protocol import Leftover
 
 Record = Callable[[Artifact, Path], None]
@@ -33,16 +33,18 @@ class Pruning:
             folders = self._folders(asset, cell)
             try:
                 self._artifact(folders[-1])
+            except OtherFormatError:
+                raise
             except (NomadError, IndexError):
                 continue  # while the newest cannot be read, an older one may be what is left
             found += self._remove_versions(folders[:-keep], "superseded version", record, dry_run)
         self._empty_trash(dry_run)
         return found
 
-    def remove_places(self, places: list[tuple[str, Cell]], record: Record, dry_run: bool) -> list[Leftover]:
+    def remove_places(self, places: list[tuple[str, Cell]], what: str, record: Record, dry_run: bool) -> list[Leftover]:
         found = []
         for asset, cell in places:
-            found += self._remove_versions(self._folders(asset, cell), "outside the grid", record, dry_run)
+            found += self._remove_versions(self._folders(asset, cell), what, record, dry_run)
         self._empty_trash(dry_run)
         return found
 

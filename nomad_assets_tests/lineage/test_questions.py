@@ -1,19 +1,29 @@
 """The README's questions, each asked; the macros' answers computed by hand."""
 
 import re
-from pathlib import Path
+import shutil
 
+import duckdb
+import polars as pl
 import pytest
 
-import nomad_assets.lineage
-from benchmarks.history import History
+from benchmarks.history import CURATED, History
 from nomad_assets.cells import Cell
+from nomad_assets.engine.fingerprint import settings_of
 from nomad_assets.errors import NomadError
-from nomad_assets.lineage.questions import ask
-from nomad_assets.lineage.tables import MACROS, TABLES, VIEWS
-from nomad_assets.storage import Store
+from nomad_assets.grid import Grid
+from nomad_assets.lineage import documentation
+from nomad_assets.lineage.questions import ask, every_parent_is_known, summary
+from nomad_assets.lineage.tables import MACROS, TABLES, TAKEN, VIEWS
+from nomad_assets.profile.load import load_profile
+from nomad_assets.steps import GRAPH
+from nomad_assets.steps.base import BaseConfig
+from nomad_assets.steps.curation import CuratedCorpus
+from nomad_assets.store.manifests import Artifact
+from nomad_assets.store.protocol import Store
+from nomad_assets_tests.lineage.contents import ARTIFACTS
 
-README = (Path(nomad_assets.lineage.__file__).parent / "README.md").read_text(encoding="utf-8")
+README = documentation.README.read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
 
 
@@ -33,13 +43,30 @@ def test_every_question_of_the_readme_is_answered(history: History, store: Store
     assert (answer.height == 0) == ("missing_parents" in question)
 
 
-def test_the_readme_documents_every_table_column_view_and_macro() -> None:
-    for table, (text, columns) in TABLES.items():
-        assert f"### {table}\n\n{text}\n" in README
-        for column, (kind, meaning) in columns.items():
-            assert f"| {column} | {kind} | {meaning} |" in README, (table, column)
-    for name, (text, _) in {**VIEWS, **MACROS}.items():
-        assert f"| `{name}` | {text} |" in README
+def test_the_readme_lists_tables_views_and_macros_as_they_are_declared() -> None:
+    assert documentation.with_tables(README) == README, "python -m nomad_assets.lineage.documentation writes them anew"
+    for name in (*TABLES, *VIEWS, *(call.partition("(")[0] for call in MACROS)):
+        assert f"### {name}\n" in README or f"| `{name}" in README
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_columns_of_stored_tables_have_the_types_and_meanings_of_their_models(name: str, store: Store) -> None:
+    """Asked of an empty table as pandera describes it; also of what is kept of a pruned one."""
+    taken = TAKEN[name]
+    specs = taken.table.to_schema().columns
+    stored = pl.DataFrame(schema={column: spec.dtype.type for column, spec in specs.items()})  # noqa: F841
+    for columns in (taken.selected(), taken.recorded()):
+        query = ", ".join(f'{sql} AS "{column}"' for column, sql in columns.items())
+        found = {row[0]: row[1] for row in duckdb.sql(f"DESCRIBE SELECT {query} FROM stored").fetchall()}
+        declared = {column: kind for column, (kind, _) in TABLES[name][1].items() if column not in taken.own}
+        assert found == declared
+    for column in taken.columns:
+        assert TABLES[name][1][taken.renamed.get(column, column)][1] == specs[column].description
+
+
+def test_the_database_says_what_its_columns_mean(history: History, store: Store) -> None:
+    query = "SELECT comment FROM duckdb_columns() WHERE table_name = 'examples' AND column_name = 'relevance'"
+    assert rows(store, query) == [(CuratedCorpus.to_schema().columns["normsim_2"].description,)]
 
 
 def rows(store: Store, question: str) -> list[tuple]:
@@ -59,13 +86,51 @@ def test_reach_is_exact(history: History, store: Store) -> None:
     assert rows(store, "FROM reached_by(['0000000000000000'])") == []
 
 
+def base_settings(profile: str, withdrawn: dict[str, dict]) -> dict:
+    """What a manifest of base_model holds."""
+    return settings_of(BaseConfig.of(Grid(load_profile(profile)), Cell(), withdrawn))
+
+
 def test_a_tokenizer_trained_on_the_seeds_is_reached_too(history: History, store: Store) -> None:
-    history.publish("base_model", Cell(), {}, {}, settings={"source": "tiny-random"})
-    seed = history.seed_ids[0]
+    seed, other = history.seed_ids[:2]
+    gone = {"source": "", "key": ""}
+    history.publish("base_model", Cell(), {}, {}, settings=base_settings("smoke", {}))
     assert ("base_model", 2) in rows(store, f"SELECT asset, version FROM reached_by(['{seed}'])")
-    history.publish("base_model", Cell(), {}, {}, settings={"source": "tiny-random", "withdrawn": [seed]})
+    history.publish("base_model", Cell(), {}, {}, settings=base_settings("smoke", {seed: gone}))
     found = rows(store, f"SELECT asset, version FROM reached_by(['{seed}'])")
     assert ("base_model", 2) in found and ("base_model", 3) not in found, "the third was made without it"
+    assert ("base_model", 3) in rows(store, f"SELECT asset, version FROM reached_by(['{seed}', '{other}'])")
+    history.publish("base_model", Cell(), {}, {}, settings=base_settings("quickstart", {}))
+    found = rows(store, f"SELECT asset, version FROM reached_by(['{other}'])")
+    assert ("base_model", 4) not in found, "a tokenizer that came with its model was trained on no seed row"
+
+
+def report(history: History, store: Store) -> Artifact:
+    """A report of everything, with all the parents that its declaration names."""
+    assets = GRAPH["recipe_report"].inputs
+    read = {f"{asset}/{cell.label}": store.require(asset, cell) for asset, cell in store.places() if asset in assets}
+    return history.publish("recipe_report", Cell(), read, {})
+
+
+def test_the_report_is_reached_through_the_pool_and_through_every_cell(history: History, store: Store) -> None:
+    """The row at position 5 is in no subset."""
+    made = report(history, store).manifest
+    assert {place.partition("/")[0] for place in made.parents} == set(GRAPH["recipe_report"].inputs)
+    pool = store.require("seed_examples", Cell()).manifest.artifact_id
+    corpus = store.require("synthetic_corpus", Cell(2, "a")).manifest.artifact_id
+    for above in (pool, corpus):
+        assert rows(store, f"SELECT artifact_id FROM hanging_on('{above}') WHERE asset = 'recipe_report'") == [
+            (made.artifact_id,)
+        ]
+    seed = history.seed_ids[history.order[5]]
+    reached = set(rows(store, f"SELECT asset, \"partition\" FROM reached_by(['{seed}'])"))
+    every_cell = {"2/a", "2/b", "4/a", "4/b"}
+    assert reached == {
+        ("seed_examples", "-"), ("recipe_report", "-"),
+        *((name, c) for name in ("curated_corpus", "corpus_profile", "student_model", "student_scores") for c in every_cell),
+    }  # fmt: skip
+    assert [row[0] for row in rows(store, "FROM cost_per_kept_row")] == ["2/a", "2/b", "4/a", "4/b"]
+    assert rows(store, "FROM missing_parents") == []
 
 
 def test_cells_of_a_seed(history: History, store: Store) -> None:
@@ -89,14 +154,12 @@ def test_only_the_current_corpus_counts(history: History, store: Store) -> None:
 
 def test_changes_between_versions(history: History, store: Store) -> None:
     before = store.require("curated_corpus", Cell(2, "a"))
-    import polars as pl
-
-    table = pl.read_parquet(before / "curated.parquet")
+    table = pl.read_parquet(before / CURATED)
     changed = table.with_columns(
         verdict=pl.when(pl.col("attempt") == 0).then(pl.lit("dropped")).otherwise("verdict"),
         prompt=pl.when(pl.col("attempt") == 1).then(pl.lit("Other?")).otherwise("prompt"),
     ).filter(pl.col("attempt") != 11)
-    after = history.publish("curated_corpus", Cell(2, "a"), {}, {"curated.parquet": changed})
+    after = history.publish("curated_corpus", Cell(2, "a"), {}, {CURATED: changed})
     ids = (before.manifest.artifact_id, after.manifest.artifact_id)
     found = rows(store, f"SELECT id, other_text, verdict_before, verdict_after FROM corpus_changes{ids}")
     assert found == [
@@ -133,3 +196,27 @@ def test_questions_change_nothing_and_see_no_files(history: History, store: Stor
 
 def test_text_in_the_data_is_no_sql(history: History, store: Store) -> None:
     assert rows(store, "SELECT count(*) FROM cells_of_seed('x'' OR 1=1 --')") == [(0,)]
+
+
+def test_the_summary_counts_what_there_is(history: History, store: Store) -> None:
+    history.generation()
+    found = summary(store)
+    assert found.columns == ["asset", "partitions", "versions", "pruned", "rows", "tokens", "minutes", "mib"]
+    assert [row[:6] for row in found.rows if row[0] == "teacher_model"] == [("teacher_model", 4, 8, 0, None, 800_000)]
+    assert len(found.rows) == len(GRAPH) - 1, "every asset but the report, which was not made"
+    assert found.counts == {
+        "artifacts": 2 * ARTIFACTS, "edges": 2 * 63, "examples": 2 * 48, "scores": 2 * 14, "withdrawn_seed_rows": 0,
+    }  # fmt: skip
+    assert found.ids == sorted(found.ids) and len(set(found.ids)) == 2 * ARTIFACTS
+
+
+def test_a_parent_that_is_not_in_the_store_is_named(history: History, store: Store) -> None:
+    finding = every_parent_is_known(store)
+    assert finding.passed and finding.text == f"{ARTIFACTS} artifacts, every parent known"
+    shutil.rmtree(history.base.path)
+    finding = every_parent_is_known(store)
+    gone = history.base.manifest.artifact_id
+    assert not finding.passed
+    assert finding.text.endswith(f" was made from {gone}, which is not here")
+    children = [row["artifact"] for row in finding.rows if row["missing_parent"] == gone]
+    assert len(children) == len(finding.rows) == 1 + 2 + 4 + 4 and finding.numbers == {"artifacts": ARTIFACTS - 1}

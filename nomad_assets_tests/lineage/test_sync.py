@@ -1,21 +1,29 @@
 """Manifests into DuckDB: incremental, from nothing, beside other processes, and over a file that is broken."""
 
+import json
 import shutil
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime
 
 import duckdb
 import pytest
 
-from benchmarks.history import History
+from benchmarks.history import CURATED, History
 from nomad_assets.cells import Cell
+from nomad_assets.engine.listeners import Attempt, Audience, Run
 from nomad_assets.errors import NomadError
+from nomad_assets.lineage import load
 from nomad_assets.lineage import sync as lineage
+from nomad_assets.lineage.listener import LineageListener
 from nomad_assets.lineage.tables import TABLES
-from nomad_assets.storage import Store
-from nomad_assets_tests.conftest import lineage_contents as contents
-from nomad_assets_tests.lineage.conftest import ARTIFACTS
+from nomad_assets.steps import GRAPH
+from nomad_assets.store.layout import MANIFEST
+from nomad_assets.store.local import LocalStore
+from nomad_assets.store.protocol import Store
+from nomad_assets_tests.lineage.contents import ARTIFACTS
+from nomad_assets_tests.lineage.contents import lineage_contents as contents
 
 
 def test_a_sync_reads_what_is_new_and_nothing_else(history: History, store: Store) -> None:
@@ -41,7 +49,7 @@ def test_from_nothing_gives_the_same_content(history: History, store: Store) -> 
     before = contents(store)
     assert lineage.rebuild(store) == 2 * ARTIFACTS
     assert contents(store) == before
-    lineage.path_of(store).unlink()
+    store.database.unlink()
     lineage.sync(store)
     assert contents(store) == before
 
@@ -56,12 +64,15 @@ def test_every_column_is_filled_as_the_manifest_says(history: History, store: St
         example = connection.execute(
             "SELECT teacher_id, corpus_id, id, verdict, nearest_seed FROM examples WHERE id = '4/b/000003-0'"
         ).fetchone()
-        edges = connection.execute("SELECT parent_id FROM edges WHERE child_id = ?", [teacher.artifact_id]).fetchall()
+        edges = connection.execute(
+            "SELECT parent_id, read_digest FROM edges WHERE child_id = ?", [teacher.artifact_id]
+        ).fetchall()
     assert (found["asset"], found["partition"], found["train_size"], found["arm"]) == ("teacher_model", "4/b", 4, "b")
     assert found["folder"] == "teacher_model/4/b/v000001" and not found["pruned"]
-    assert found["started"].timestamp() == pytest.approx(teacher.started) or found["started"].tzinfo is None
+    assert found["started"] == datetime.fromtimestamp(teacher.started, UTC).replace(tzinfo=None)
     assert found["content_digest"] == teacher.content_digest and found["tokens"] == 100_000
-    assert {parent for (parent,) in edges} == set(teacher.parents.values())
+    assert {(teacher.parents[place], digest) for place, digest in teacher.reads.items()} == set(edges)
+    assert found["fingerprint"] == teacher.fingerprint and json.loads(found["settings"]) == teacher.settings
     corpus = store.require("synthetic_corpus", Cell(4, "b")).manifest.artifact_id
     assert example == (teacher.artifact_id, corpus, "4/b/000003-0", "kept", history.seed_ids[history.order[3]])
 
@@ -73,7 +84,7 @@ def test_a_version_deleted_or_replaced_by_hand_is_forgotten(history: History, st
     lineage.sync(store)
     with lineage.reading(store) as connection:
         assert connection.execute("SELECT count(*) FROM examples WHERE id LIKE '2/a/%'").fetchone() == (0,)
-    history.publish("curated_corpus", Cell(2, "a"), {}, {"curated.parquet": history.curated("2/a", ["x"])})
+    history.publish("curated_corpus", Cell(2, "a"), {}, {CURATED: history.curated("2/a", ["x"])})
     lineage.sync(store)
     incremental = contents(store)
     assert len(incremental["examples"]) == 4 * 12
@@ -91,7 +102,7 @@ time.sleep(60)"""
 def test_beside_another_process_steps_and_readers_go_on(history: History, store: Store, read_only: bool) -> None:
     """Such as a notebook that has the file open: a reader sees what the store holds, not what the file held."""
     lineage.sync(store)
-    command = [sys.executable, "-c", HOLD, str(lineage.path_of(store)), str(read_only)]
+    command = [sys.executable, "-c", HOLD, str(store.database), str(read_only)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
         history.publish("base_model", Cell(), {}, {})
@@ -110,7 +121,7 @@ def test_a_disk_that_is_full_gives_up_no_table(history: History, store: Store, m
         raise duckdb.IOException("Could not write: No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(lineage, "_load", full)
+        patch.setattr(load, "_load", full)
         with pytest.raises(NomadError, match="could not be brought up to date"):
             lineage.sync(store)
     assert lineage.sync(store) == ARTIFACTS and len(contents(store)["examples"]) == 4 * 12
@@ -120,7 +131,7 @@ def test_a_disk_that_is_full_gives_up_no_table(history: History, store: Store, m
 def test_a_file_that_cannot_be_read_is_built_anew(history: History, store: Store, broken: bytes) -> None:
     lineage.sync(store)
     before = contents(store)
-    lineage.path_of(store).write_bytes(broken)
+    store.database.write_bytes(broken)
     lineage.sync(store)
     assert contents(store) == before
 
@@ -128,7 +139,7 @@ def test_a_file_that_cannot_be_read_is_built_anew(history: History, store: Store
 def test_a_file_of_another_version_is_built_anew(history: History, store: Store) -> None:
     lineage.sync(store)
     before = contents(store)
-    with closing(duckdb.connect(str(lineage.path_of(store)))) as connection:
+    with closing(duckdb.connect(str(store.database))) as connection:
         connection.execute("UPDATE about SET version = 0; DELETE FROM edges")
     lineage.sync(store)
     assert contents(store) == before
@@ -138,7 +149,7 @@ def test_a_file_of_another_version_is_built_anew(history: History, store: Store)
     "damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PAR1 no")], ids=["missing", "damaged"]
 )
 def test_a_table_that_cannot_be_read_is_left_to_the_checks(history: History, store: Store, damage) -> None:
-    damage(store.require("curated_corpus", Cell(2, "a")) / "curated.parquet")
+    damage(store.require("curated_corpus", Cell(2, "a")) / CURATED)
     assert lineage.sync(store) == ARTIFACTS
     found = contents(store)
     assert len(found["examples"]) == 3 * 12 and len(found["artifacts"]) == ARTIFACTS
@@ -146,6 +157,38 @@ def test_a_table_that_cannot_be_read_is_left_to_the_checks(history: History, sto
 
 
 def test_there_is_nothing_to_ask_before_there_is_a_store(tmp_path) -> None:
-    with pytest.raises(NomadError, match="there is no store here yet"), lineage.reading(Store(tmp_path / "none")):
+    with pytest.raises(NomadError, match="there is no store here yet"), lineage.reading(LocalStore(tmp_path / "none")):
         pass
     assert not (tmp_path / "none").exists()
+
+
+ATTEMPT = Attempt(GRAPH["base_model"], Cell(), Run("run", "job"))
+
+
+def test_a_listener_reads_what_was_made(history: History, store: Store) -> None:
+    lineage.sync(store)
+    made = history.publish("base_model", Cell(), {}, {})
+    Audience([LineageListener(store)]).tell("made", ATTEMPT, made, {})
+    assert made.manifest.artifact_id in {row[0] for row in contents(store)["artifacts"]}
+    assert lineage.sync(store) == 0
+
+
+def test_a_listener_that_cannot_write_touches_no_step(history: History, store: Store, monkeypatch) -> None:
+    lineage.sync(store)
+    made = history.publish("base_model", Cell(), {}, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            load, "_load", lambda *_, **__: (_ for _ in ()).throw(duckdb.IOException("No space left on device"))
+        )
+        Audience([LineageListener(store)]).tell("made", ATTEMPT, made, {})
+    assert made.manifest.artifact_id not in {row[0] for row in contents(store)["artifacts"]}
+    assert lineage.sync(store) == 1
+
+
+def test_a_store_of_the_version_before_is_refused(history: History, store: Store) -> None:
+    manifest = store.require("teacher_model", Cell(2, "a")) / MANIFEST
+    manifest.write_text(json.dumps({"asset": "teacher_model", "partition": "2/a", "input_digest": "d"}), "utf-8")
+    with pytest.raises(
+        NomadError, match=r"was written by another version of nomad-assets \(format 1, this version reads 2\)"
+    ):
+        lineage.sync(store)

@@ -4,12 +4,13 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from benchmarks.history import History
+from benchmarks.history import CURATED, History
 from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.sync import reading
 from nomad_assets.lineage.trace import draw, trace
-from nomad_assets.storage import Store
+from nomad_assets.steps.synthesis import SyntheticCorpus, synthetic_corpus
+from nomad_assets.store.protocol import Store
 
 
 def find(store: Store, reference: str) -> dict:
@@ -63,7 +64,7 @@ def test_a_row_of_an_older_version(history: History, store: Store) -> None:
 
 def test_a_row_that_is_written_but_not_judged(history: History, store: Store) -> None:
     table = history.curated("8/a", ["x"]).drop("verdict", "reason", "nearest_seed")
-    history.publish("synthetic_corpus", Cell(8, "a"), {}, {"corpus.parquet": table})
+    history.publish("synthetic_corpus", Cell(8, "a"), {}, {synthetic_corpus.file_of(SyntheticCorpus): table})
     row = find(store, "8/a/000003-0")["row"]
     assert row["prompt_end"] == "completed" and "verdict" not in row
 
@@ -73,7 +74,7 @@ def test_a_row_that_was_judged_twice_has_the_last_verdict(history: History, stor
     corpus, first = (store.require(name, cell) for name in ("synthetic_corpus", "curated_corpus"))
     table = history.curated(cell.label, history.seed_ids[:2]).with_columns(verdict=pl.lit("dropped"))
     again = history.publish(
-        "curated_corpus", cell, {"synthetic_corpus/2/a": corpus}, {"curated.parquet": table}
+        "curated_corpus", cell, {"synthetic_corpus/2/a": corpus}, {CURATED: table}
     ).manifest.artifact_id
     assert first.manifest.artifact_id != again
     found = find(store, f"{corpus.manifest.artifact_id}#000003-0")
@@ -118,7 +119,7 @@ def test_a_parent_that_is_gone_is_shown(history: History, store: Store) -> None:
 def test_characters_that_steer_a_terminal_are_written_out(history: History, store: Store) -> None:
     text = pl.lit("a\x1b[31mb\u202ec\n[bold]").alias("prompt")
     table = history.curated("2/a", ["x"]).with_columns(text)
-    history.publish("curated_corpus", Cell(2, "a"), {}, {"curated.parquet": table})
+    history.publish("curated_corpus", Cell(2, "a"), {}, {CURATED: table})
     found = find(store, "2/a/000003-0")
     assert found["row"]["prompt"] == "a\x1b[31mb\u202ec\n[bold]"
     assert "prompt: a\\x1b[31mb\\u202ec\\n[bold]" in drawn(found)

@@ -3,15 +3,17 @@
 import time
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.sync import no_store, reading
 from nomad_assets.recipe.data.seed_pool import content_key
-from nomad_assets.storage import Store
+from nomad_assets.steps.seeds import SeedExamples, seed_examples
+from nomad_assets.store.protocol import Store
 
 if TYPE_CHECKING:
     import duckdb
-    import polars as pl
 
 KNOWN = "SELECT DISTINCT id FROM seeds WHERE list_contains(?, id)"
 REACHED = """SELECT r.artifact_id, r.asset, r."partition", r.version, c.artifact_id IS NOT NULL AS current, r.pruned
@@ -19,7 +21,7 @@ REACHED = """SELECT r.artifact_id, r.asset, r."partition", r.version, c.artifact
     ORDER BY r.train_size NULLS FIRST, r.arm NULLS FIRST, r.asset, r.version"""
 
 
-def reach(store: Store, rows: list[str]) -> "pl.DataFrame":
+def reach(store: Store, rows: list[str]) -> pl.DataFrame:
     """Every artifact that the seed rows reached: artifact_id, asset, partition, version, current, pruned.
 
     Raises NomadError naming rows that no pool of this store ever held.
@@ -29,12 +31,12 @@ def reach(store: Store, rows: list[str]) -> "pl.DataFrame":
         return connection.sql(REACHED, params=[rows]).pl()
 
 
-def withdraw(store: Store, rows: list[str], reason: str = "") -> "pl.DataFrame":
+def withdraw(store: Store, rows: list[str], reason: str = "") -> pl.DataFrame:
     """Mark everything current that the rows reached as out of date and the rows as not to be used; what `reach` gives.
 
     The next run makes the marked artifacts again without the rows, and nothing else. Recorded as one file in the store.
     """
-    if not store.root.is_dir():
+    if not store.exists():
         raise no_store(store)
     with store.withdrawing():
         with reading(store) as connection:
@@ -57,11 +59,9 @@ def _rows(connection: "duckdb.DuckDBPyConnection", store: Store, rows: list[str]
             f"no seed pool of this store ever held {', '.join(unknown)}; ids are those of seed_examples, as in "
             'nomad-assets lineage sql "SELECT id, source, source_row, source_id FROM seeds"'
         )
-    versions = store.versions("seed_examples", Cell())
+    versions = store.versions(seed_examples.name, Cell())
     for version in versions:
-        import polars as pl
-
-        held = pl.read_parquet(version / "seeds.parquet").filter(pl.col("id").is_in(list(found)))
+        held = version.read(seed_examples.file_of(SeedExamples)).filter(pl.col("id").is_in(list(found)))
         for row in held.iter_rows(named=True):
             source = row["source"] if version == versions[-1] else ""
             found[row["id"]] = {"source": source, "key": content_key(row["prompt"], row["response"]).hex()}
