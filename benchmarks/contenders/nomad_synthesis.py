@@ -23,12 +23,12 @@ def main(job: dict) -> dict:
     born = psutil.Process().create_time()
     import polars as pl
     import torch
-    from nomad_assets.recipe.turns import Turns
 
     from nomad_assets.profile.sections import Sampling, Synthesis
     from nomad_assets.recipe.generation.engine import choose_engine, open_engine
     from nomad_assets.recipe.generation.synthesis import completed, synthesize
     from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+    from nomad_assets.recipe.models.turns import Turns
 
     torch.set_num_threads(job["threads"])
     quiet()
