@@ -4,14 +4,20 @@ import functools
 import time
 from typing import TYPE_CHECKING
 
+from nomad_assets.recipe.threads import warn_of_spinning
+
 if TYPE_CHECKING:
     import torch
 
 
 def device() -> "torch.device":
+    """What this process computes on; warns once where that is a CPU whose threads spin for too long (threads.py)."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    warn_of_spinning()
+    return torch.device("cpu")
 
 
 def matmul_dtype(x: "torch.Tensor") -> "torch.dtype":

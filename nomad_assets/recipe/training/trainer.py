@@ -24,7 +24,7 @@ from nomad_assets.profile.sections import Training
 from nomad_assets.recipe.kernels.exchange import exchange_layers
 from nomad_assets.recipe.kernels.switch import kernels
 from nomad_assets.recipe.memory import keep_freed_memory, take_from_file
-from nomad_assets.recipe.models.device import matmul_dtype
+from nomad_assets.recipe.models.device import computes_in_bf16, device, matmul_dtype
 from nomad_assets.recipe.models.turns import TrainingRow
 from nomad_assets.recipe.progress import Progress, silent
 from nomad_assets.recipe.training import checkpoints
@@ -125,8 +125,6 @@ def _through_head(model, batch: dict, instead: Callable) -> tuple["torch.Tensor"
 
 def resolve_precision(precision: str) -> str:
     """`bf16` or `fp32` for this machine."""
-    from nomad_assets.recipe.models.device import computes_in_bf16
-
     if precision == "auto":
         return "bf16" if computes_in_bf16(512) else "fp32"
     return precision
@@ -249,7 +247,7 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused",
         bf16=bf16,
-        use_cpu=_on_cpu(),
+        use_cpu=device().type == "cpu",
         gradient_checkpointing=settings.gradient_checkpointing,
         train_sampling_strategy="group_by_length" if settings.length_grouped else "random",
         fsdp=True if settings.fsdp else None,
@@ -291,12 +289,6 @@ class _Rows:
 
     def __getitem__(self, index: int) -> dict:
         return {"input_ids": self.rows[index].input_ids, "row": self.rows[index]}
-
-
-def _on_cpu() -> bool:
-    import torch
-
-    return not torch.cuda.is_available()
 
 
 def _printer():
