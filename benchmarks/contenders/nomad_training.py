@@ -11,6 +11,8 @@ from pathlib import Path
 
 import judged
 
+import nomad_assets  # noqa: F401  before torch is imported, as in a user's own program
+
 
 def main() -> None:
     job = judged.read_job()
