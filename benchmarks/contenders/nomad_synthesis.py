@@ -18,7 +18,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import nomad_assets  # noqa: E402, F401  before torch is imported, as in a user's own program
+import nomad_assets  # noqa: F401  before torch is imported, as in a user's own program
 
 
 def main(job: dict) -> dict:
