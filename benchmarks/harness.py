@@ -7,6 +7,7 @@ round and then their median, so that a machine that changes its speed changes bo
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -16,12 +17,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 import psutil
+
+ENVIRONMENT = dict(os.environ)
+"""As this process was started, for its contenders: importing nomad_assets bounds how long threads spin, for us alone."""
+
+import nomad_assets  # noqa: E402, F401  before anything here imports torch
 
 HERE = Path(__file__).resolve().parent
 WORK, RESULTS, CONTENDERS = HERE / ".work", HERE / "results", HERE / "contenders"
@@ -38,6 +44,8 @@ class Contender:
     """Its requirements file in `contenders/`, without the ending; None is the project's own environment."""
     changes: dict = field(default_factory=dict)
     """What differs from the table's job, to which `judge` is added: whether to judge the result, too (first round)."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Of the environment, beside those that all contenders get."""
     rounds: int | None = None
     """Fewer rounds than the others, for one that takes many minutes."""
 
@@ -72,10 +80,11 @@ def run_once(contender: Contender, job: dict, timeout: float = 1800) -> dict:
         str(result_path),
     ]
     environment = {
-        **os.environ,
+        **ENVIRONMENT,
         "OMP_NUM_THREADS": str(THREADS),
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        **contender.variables,
     }
     begun = time.monotonic()
     with open(log, "wb") as output:
@@ -122,6 +131,26 @@ def _watch_memory(process: subprocess.Popen):
     return lambda: highest
 
 
+@contextlib.contextmanager
+def load(wanted: bool) -> Iterator[None]:
+    """Where wanted, another process multiplies matrices on as many threads as a contender has, all the while."""
+    if not wanted:
+        yield
+        return
+    environment = {**ENVIRONMENT, "OMP_NUM_THREADS": str(THREADS)}
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "load.py"), str(THREADS)], env=environment, stdout=subprocess.PIPE
+    )
+    try:
+        process.stdout.readline()  # the first product is done
+        yield
+        if process.poll() is not None:
+            raise RuntimeError("the process that was to be the load ended before the contenders")
+    finally:
+        process.kill()
+        process.wait()
+
+
 def compare(
     table: str, contenders: list[Contender], job: dict, options, look: Callable[[dict], dict] = lambda run: {}
 ) -> list[dict]:
@@ -129,20 +158,22 @@ def compare(
     contenders = chosen(contenders, options.only)
     for contender in contenders:
         interpreter(contender.environment)
-    path = RESULTS / f"{table}{'-' + options.only.replace(',', '-') if options.only else ''}.json"
-    record = {"table": table, "machine": machine(), "job": _portable(job), "runs": []}
+    only = "-" + options.only.replace(",", "-") if options.only else ""
+    path = RESULTS / f"{table}{only}{'-loaded' if options.loaded else ''}.json"
+    record = {"table": table, "loaded": options.loaded, "machine": machine(), "job": _portable(job), "runs": []}
     RESULTS.mkdir(exist_ok=True)
-    for turn in range(1 - options.warm_up, options.rounds + 1):
-        for contender in contenders if turn % 2 else reversed(contenders):
-            if contender.rounds is not None and turn > contender.rounds:
-                continue
-            outcome = run_once(contender, {**job, "judge": turn == 1})
-            if "error" not in outcome:
-                outcome |= look(outcome)
-            print(f"{table} round {turn} {contender.label}: {_brief(outcome)}", file=sys.stderr, flush=True)
-            if turn > 0:
-                record["runs"].append({"round": turn, "contender": contender.label, **_portable(outcome)})
-                path.write_text(json.dumps(record, indent=1) + "\n")
+    with load(options.loaded):
+        for turn in range(1 - options.warm_up, options.rounds + 1):
+            for contender in contenders if turn % 2 else reversed(contenders):
+                if contender.rounds is not None and turn > contender.rounds:
+                    continue
+                outcome = run_once(contender, {**job, "judge": turn == 1})
+                if "error" not in outcome:
+                    outcome |= look(outcome)
+                print(f"{table} round {turn} {contender.label}: {_brief(outcome)}", file=sys.stderr, flush=True)
+                if turn > 0:
+                    record["runs"].append({"round": turn, "contender": contender.label, **_portable(outcome)})
+                    path.write_text(json.dumps(record, indent=1) + "\n")
     return record["runs"]
 
 
@@ -167,7 +198,7 @@ def machine() -> dict:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     return {
         "cpu": model, "cores": os.cpu_count(), "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "threads": THREADS, "date": time.strftime("%Y-%m-%d"), "commit": commit.stdout.strip(),
+        "threads": THREADS, "load_before": round(os.getloadavg()[0], 2), "date": time.strftime("%Y-%m-%d"), "commit": commit.stdout.strip(),
     }  # fmt: skip
 
 
@@ -201,6 +232,9 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warm-up", type=int, default=1, help="rounds before the counted ones")
     parser.add_argument("--only", default="", help="contenders whose label holds one of these words, with ours")
+    parser.add_argument(
+        "--loaded", action="store_true", help=f"beside another process that multiplies on {THREADS} threads"
+    )
     return parser
 
 

@@ -54,7 +54,7 @@ def first_step() -> str:
 def _second_step(rows_of: str, count: int) -> str:
     import torch
 
-    from nomad_assets.recipe.kernels.exchange import make_lean
+    from nomad_assets.recipe.kernels.exchange import exchange_layers
     from nomad_assets.recipe.memory import keep_freed_memory
     from nomad_assets.recipe.models.loading import load_model, load_tokenizer
     from nomad_assets.recipe.models.turns import Turns, training_rows
@@ -65,7 +65,7 @@ def _second_step(rows_of: str, count: int) -> str:
     folder = base_model()
     model = load_model(folder, torch.float32).train()
     attend_within_rows(model)
-    make_lean(model)
+    exchange_layers(model)
     examples = [(str(n), row["prompt"], row["response"]) for n, row in enumerate(shipped_rows(rows_of, count))]
     rows, _ = training_rows(Turns(load_tokenizer(folder), "base"), examples, 1.0, 512)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)

@@ -19,7 +19,7 @@ import torch
 from nomad_assets.profile.sections import Curation
 from nomad_assets.recipe.curation.contamination import SHINGLE, ContaminationIndex, folded
 from nomad_assets.recipe.curation.curate import KEPT, rule_verdicts
-from nomad_assets.recipe.kernels.exchange import make_lean
+from nomad_assets.recipe.kernels.exchange import exchange_layers
 from nomad_assets.recipe.memory import keep_freed_memory
 from nomad_assets.recipe.models.loading import load_model, load_tokenizer
 from nomad_assets.recipe.models.turns import Turns, training_rows
@@ -56,7 +56,7 @@ def test_a_training_step_is_faster_than_a_padded_one_with_all_its_logits(smollm2
     rows, _ = training_rows(turns, shipped("word_problems", 5) + shipped("trivia", 3), weight, 512)
     plain_model, our_model = (load_model(smollm2_model, torch.float32).train() for _ in range(2))
     keep_freed_memory()
-    assert attend_within_rows(our_model) and make_lean(our_model)
+    assert attend_within_rows(our_model) and exchange_layers(our_model)
     autocast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=resolve_precision("auto") == "bf16")
     losses: dict[str, float] = {}
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+import nomad_assets  # noqa: F401  before torch is imported, as in a user's own program
+
 
 def timed(module, name: str, times: dict) -> None:
     """Replace a function of a module by itself with a clock around it."""

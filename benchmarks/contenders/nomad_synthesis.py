@@ -18,17 +18,19 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import nomad_assets  # noqa: F401  before torch is imported, as in a user's own program
+
 
 def main(job: dict) -> dict:
     born = psutil.Process().create_time()
     import polars as pl
     import torch
-    from nomad_assets.recipe.turns import Turns
 
     from nomad_assets.profile.sections import Sampling, Synthesis
     from nomad_assets.recipe.generation.engine import choose_engine, open_engine
     from nomad_assets.recipe.generation.synthesis import completed, synthesize
     from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+    from nomad_assets.recipe.models.turns import Turns
 
     torch.set_num_threads(job["threads"])
     quiet()

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import judged
 
+import nomad_assets  # noqa: F401  before torch is imported, as in a user's own program
+
 
 def main() -> None:
     job = judged.read_job()
-    from nomad_assets.recipe.turns import Turns, training_rows
-
     from nomad_assets.profile.sections import Training
     from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+    from nomad_assets.recipe.models.turns import Turns, training_rows
     from nomad_assets.recipe.training.launch import train_folder
 
     quiet()

@@ -29,9 +29,6 @@ app = typer.Typer(
 def main() -> None:
     # Read when tqdm is imported: the libraries' own bars would tear ours apart.
     os.environ.setdefault("TQDM_DISABLE", "1")
-    # Read when torch is imported. Threads that spin while they wait make two training processes on the same cores ten
-    # times slower instead of two.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character gets a question mark

@@ -1,21 +1,23 @@
-"""Parts of a transformers model that keep less for the backward pass, with the same numbers.
+"""Norms and gated layers of a transformers model, exchanged for those of kernels/.
 
-A part is exchanged where it computes what ours computes, which is tried on random numbers, and left alone elsewhere:
-Llama, Mistral, Qwen and SmolLM2 have both parts, Gemma's norms and gates are other ones.
+A layer is exchanged where it computes the same numbers as ours, which is tried on random ones, and left alone elsewhere:
+Llama, Mistral, Qwen and SmolLM2 have both, Gemma's norms and gates are different.
 """
 
 import types
 from typing import TYPE_CHECKING
 
+from nomad_assets.recipe.kernels.switch import kernels
+from nomad_assets.recipe.models.device import matmul_dtype
+
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 TOLERANCE = 1e-5
 
 
-def make_lean(model: "PreTrainedModel") -> int:
-    """Exchange norms and gated layers of a model, in place; how many were."""
+def exchange_layers(model: "PreTrainedModel") -> int:
+    """Exchange norms and gated layers of a model, in place; returns how many. The switch applies at every later call."""
     width = model.config.get_text_config().hidden_size
     count = 0
     for module in list(model.modules()):
@@ -26,14 +28,6 @@ def make_lean(model: "PreTrainedModel") -> int:
     return count
 
 
-def kind_of_products(x: "torch.Tensor") -> "torch.dtype":
-    """In what a matrix product with this tensor is computed: autocast's dtype where it is on, else the tensor's own."""
-    import torch
-
-    device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-
-
 def _is_norm(module, width: int) -> bool:
     """A norm over the hidden states. Norms of queries and keys are left: their results are not cast at once."""
     weight = getattr(module, "weight", None)
@@ -41,9 +35,7 @@ def _is_norm(module, width: int) -> bool:
 
 
 def _norm(module, x):
-    from nomad_assets.recipe.kernels.fused import ScaledNorm
-
-    return ScaledNorm.apply(x, module.weight, module.variance_epsilon, kind_of_products(x))
+    return kernels().scaled_norm(x, module.weight, module.variance_epsilon, matmul_dtype(x))
 
 
 def _is_gated(module, width: int) -> bool:
@@ -61,9 +53,7 @@ def _is_gated(module, width: int) -> bool:
 
 
 def _gated(module, x):
-    from nomad_assets.recipe.kernels.fused import GatedProjection
-
-    return GatedProjection.apply(module.gate_proj(x), module.up_proj(x), module.down_proj.weight)
+    return kernels().gated_projection(module.gate_proj(x), module.up_proj(x), module.down_proj.weight)
 
 
 def _agrees(module, forward, width: int) -> bool:

@@ -1,20 +1,89 @@
-"""The two parts of a training step that are worth more than what torch and transformers bring. Imported late: needs torch.
+"""Attention within rows, the loss of the head, norms and gated layers, written by hand. Imported late: needs torch.
 
-Both compute the same numbers as the plain formulas, in float32 where these do, and keep less: attention its row sums
-instead of all probabilities, the loss two gradients instead of the logits.
+They compute the same numbers as the plain formulas (plain.py, which has the same functions), in float32 where these do,
+and keep less for the backward pass: attention its row sums instead of all probabilities, the loss two gradients instead
+of the logits. Call them through `switch.kernels()`.
 """
 
 import torch
+from torch.nn.functional import linear, scaled_dot_product_attention, silu
+
+from nomad_assets.recipe.kernels import plain
 
 LOGITS_BYTES = 64 * 2**20
+LONGEST_WRITTEN_OUT = 1024
+"""Tokens of a row. torch's fused CPU kernel is slow on short rows, above all backward."""
+
+
+def row_attention(query, key, value, sizes: list[int], scale: float, window: int | None = None, dropout: float = 0.0):
+    """Causal attention within rows that lie end to end.
+
+    query (H, T, D), key and value (K, T, D) with H a multiple of K; `sizes` are the rows' lengths, T in all; a token sees
+    at most `window` tokens, itself included. Result (H, T, D).
+    """
+    longest = max(sizes)
+    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and not dropout:
+        return _on_cuda(query, key, value, sizes, scale, window)
+    if not torch.is_grad_enabled() and not dropout:
+        return _side_by_side(query, key, value, sizes, scale, window)
+    if dropout or longest > LONGEST_WRITTEN_OUT or (window and longest > window):
+        return plain.row_attention(query, key, value, sizes, scale, window, dropout)
+    return RowAttention.apply(query, key, value, sizes, scale)
+
+
+def head_loss(hidden, head, targets, weights, dtype: torch.dtype):
+    """sum_i weights_i * cross-entropy of token targets_i, a float32 scalar, without the logits of all positions.
+
+    hidden (S, d) and head (V, d) are multiplied in `dtype`; targets (S,), weights (S,).
+    """
+    return HeadLoss.apply(hidden, head, targets, weights, dtype)
+
+
+def head_losses(hidden, head, targets, dtype: torch.dtype):
+    """Cross-entropy at each position, (S,) in float32, without gradients; shapes as in head_loss."""
+    h, w = hidden.to(dtype), head.to(dtype)
+    return torch.cat([_block(h[part], w, targets[part])[1] for part in blocks(len(h), len(w))])
+
+
+def scaled_norm(x, weight, epsilon: float, dtype: torch.dtype):
+    """RMSNorm, weight * x / sqrt(mean(x^2) + epsilon), of x (..., d) in float32; the result in `dtype`."""
+    return ScaledNorm.apply(x, weight, epsilon, dtype)
+
+
+def gated_projection(gate, up, down):
+    """(silu(gate) * up) @ down^T of gate and up (..., f) and down (d, f)."""
+    return GatedProjection.apply(gate, up, down)
+
+
+def _on_cuda(query, key, value, sizes: list[int], scale: float, window: int | None) -> torch.Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    bounds = torch.tensor([0, *sizes], device=query.device).cumsum(0).int()
+    tokens_first = [part.transpose(0, 1) for part in (query, key, value)]
+    return varlen_attn(
+        *tokens_first, bounds, bounds, max(sizes), max(sizes), scale=scale, window_size=((window or 0) - 1, 0),
+        enable_gqa=query.shape[0] != key.shape[0],
+    ).transpose(0, 1)  # fmt: skip
+
+
+def _side_by_side(query, key, value, sizes: list[int], scale: float, window: int | None) -> torch.Tensor:
+    """All rows at once, each padded behind its end, where causal attention does not look."""
+    lengths = torch.tensor(sizes, device=query.device)[:, None]
+    steps = torch.arange(max(sizes), device=query.device)
+    places = (lengths.cumsum(0) - lengths + torch.minimum(steps, lengths - 1)).flatten()
+    q, k, v = (
+        part.index_select(1, places).unflatten(1, (len(sizes), -1)).transpose(0, 1) for part in (query, key, value)
+    )
+    mask = plain.window_mask(len(steps), window, query.device)
+    output = scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
+    )
+    return output.transpose(1, 2)[steps < lengths].transpose(0, 1)
 
 
 class RowAttention(torch.autograd.Function):
-    """Causal attention within rows that lie end to end.
-
-    query (H, T, D), key and value (K, T, D) with H a multiple of K; `sizes` are the rows' lengths, T in all; result
-    (H, T, D). The probabilities of one row at a time exist in full, (H, n, n), and again in the backward pass.
-    """
+    """row_attention without window and dropout: the probabilities of one row at a time exist in full, (H, n, n), and again
+    in the backward pass."""
 
     @staticmethod
     def forward(ctx, query, key, value, sizes: list[int], scale: float):
@@ -61,15 +130,11 @@ def _probabilities(query, key, scale: float, total=None):
 
 
 class HeadLoss(torch.autograd.Function):
-    """sum_i weights_i * cross-entropy of token targets_i, a float32 scalar, without the logits of all positions.
-
-    hidden (S, d) and head (V, d) are multiplied in `kind`; targets (S,), weights (S,). A block of positions at a time has
-    its logits, (block, V), and turns them into the gradients in place.
-    """
+    """head_loss: a block of positions at a time has its logits, (block, V), and turns them into the gradients in place."""
 
     @staticmethod
-    def forward(ctx, hidden, head, targets, weights, kind: torch.dtype):
-        h, w = hidden.to(kind), head.to(kind)
+    def forward(ctx, hidden, head, targets, weights, dtype: torch.dtype):
+        h, w = hidden.to(dtype), head.to(dtype)
         of_hidden, of_head = torch.empty_like(h), torch.zeros_like(head, dtype=torch.float32)
         loss = torch.zeros((), device=hidden.device)
         for part in blocks(len(h), len(w)):
@@ -77,24 +142,18 @@ class HeadLoss(torch.autograd.Function):
             loss += (weights[part] * losses).sum()
             of_logits = logits.exp_()  # probabilities
             of_logits[torch.arange(len(of_logits), device=h.device), targets[part]] -= 1
-            of_logits = of_logits.mul_(weights[part, None]).to(kind)
+            of_logits = of_logits.mul_(weights[part, None]).to(dtype)
             torch.mm(of_logits, w, out=of_hidden[part])
             of_head += of_logits.T @ h[part]
         ctx.save_for_backward(of_hidden, of_head)
-        ctx.kinds = hidden.dtype, head.dtype
+        ctx.dtypes = hidden.dtype, head.dtype
         return loss
 
     @staticmethod
     def backward(ctx, grad):
         of_hidden, of_head = ctx.saved_tensors
         of_head = of_head if grad == 1 else of_head * grad
-        return of_hidden.to(ctx.kinds[0]) * grad, of_head.to(ctx.kinds[1]), None, None, None
-
-
-def head_losses(hidden, head, targets, kind: torch.dtype):
-    """Cross-entropy at each position, (S,) in float32, without gradients; shapes as in HeadLoss."""
-    h, w = hidden.to(kind), head.to(kind)
-    return torch.cat([_block(h[part], w, targets[part])[1] for part in blocks(len(h), len(w))])
+        return of_hidden.to(ctx.dtypes[0]) * grad, of_head.to(ctx.dtypes[1]), None, None, None
 
 
 def blocks(positions: int, vocabulary: int) -> list[slice]:
@@ -111,18 +170,15 @@ def _block(hidden, head, targets):
 
 
 class ScaledNorm(torch.autograd.Function):
-    """RMSNorm, weight * x / sqrt(mean(x^2) + epsilon), of x (..., d) in float32; the result in `kind`.
-
-    transformers returns float32 under autocast, keeps it for the backward pass, and every matrix product that reads it
-    casts it anew.
-    """
+    """scaled_norm. transformers returns float32 under autocast, keeps it for the backward pass, and every matrix product
+    that reads it casts it anew."""
 
     @staticmethod
-    def forward(ctx, x, weight, epsilon: float, kind: torch.dtype):
+    def forward(ctx, x, weight, epsilon: float, dtype: torch.dtype):
         x = x.float()
         scale = torch.rsqrt(x.square().mean(-1, keepdim=True).add_(epsilon))
         ctx.save_for_backward(x, weight, scale)
-        return (x * scale).mul_(weight).to(kind)
+        return (x * scale).mul_(weight).to(dtype)
 
     @staticmethod
     def backward(ctx, grad):
@@ -135,18 +191,18 @@ class ScaledNorm(torch.autograd.Function):
 
 
 class GatedProjection(torch.autograd.Function):
-    """(silu(gate) * up) @ down^T of gate and up (..., f) and down (d, f); the product is made again for the backward pass."""
+    """gated_projection; the product is made again for the backward pass."""
 
     @staticmethod
     def forward(ctx, gate, up, down):
         ctx.save_for_backward(gate, up, down)
-        return torch.nn.functional.linear(torch.nn.functional.silu(gate).mul_(up), down.to(gate.dtype))
+        return linear(silu(gate).mul_(up), down.to(gate.dtype))
 
     @staticmethod
     def backward(ctx, grad):
         gate, up, down = ctx.saved_tensors
         grad = grad.to(gate.dtype)
-        active = torch.nn.functional.silu(gate)
+        active = silu(gate)
         of_down = (grad.flatten(0, -2).T @ (active * up).flatten(0, -2)).to(down.dtype)
         of_product = grad @ down.to(gate.dtype)
         of_gate = torch.ops.aten.silu_backward(of_product * up, gate)

@@ -8,14 +8,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nomad_assets.recipe.threads import warn_of_spinning
+
 if TYPE_CHECKING:
     import torch
 
 
 def device() -> "torch.device":
+    """What this process computes on; warns once where that is a CPU whose threads spin for too long (threads.py)."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    warn_of_spinning()
+    return torch.device("cpu")
+
+
+def matmul_dtype(x: "torch.Tensor") -> "torch.dtype":
+    """The dtype of a matrix product with this tensor: autocast's where autocast is on, else the tensor's own."""
+    import torch
+
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 @functools.cache
@@ -30,15 +44,15 @@ def computes_in_bf16(rows: int) -> bool:
 
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    seconds = {kind: _product_seconds(kind, rows) for kind in (torch.float32, torch.bfloat16)}
+    seconds = {dtype: _product_seconds(dtype, rows) for dtype in (torch.float32, torch.bfloat16)}
     return seconds[torch.bfloat16] * 1.25 < seconds[torch.float32]
 
 
-def _product_seconds(kind: "torch.dtype", rows: int) -> float:
+def _product_seconds(dtype: "torch.dtype", rows: int) -> float:
     """Fastest of several (rows, 576) x (576, 1536) products on the CPU, in seconds."""
     import torch
 
-    a, b = torch.ones(rows, 576, dtype=kind), torch.ones(1536, 576, dtype=kind).T
+    a, b = torch.ones(rows, 576, dtype=dtype), torch.ones(1536, 576, dtype=dtype).T
     times = []
     for _ in range(8):
         begun = time.perf_counter()

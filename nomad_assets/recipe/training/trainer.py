@@ -8,7 +8,7 @@ summed over all rows of an optimizer step before dividing, so gradient accumulat
 loss and gradients as one large batch.
 
 Rows of a batch lie end to end in one sequence (packing.py), so no token is padding. The language-model head sees the S
-supervised positions alone, and its loss and gradients are taken a block of positions at a time (kernels/fused.py): the
+supervised positions alone, and its loss and gradients are taken a block of positions at a time (kernels/): the
 logits, (S, V), never exist as a whole.
 """
 
@@ -21,8 +21,10 @@ from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.sections import Training
-from nomad_assets.recipe.kernels.exchange import kind_of_products, make_lean
+from nomad_assets.recipe.kernels.exchange import exchange_layers
+from nomad_assets.recipe.kernels.switch import kernels
 from nomad_assets.recipe.memory import keep_freed_memory, take_from_file
+from nomad_assets.recipe.models.device import computes_in_bf16, device, matmul_dtype
 from nomad_assets.recipe.models.turns import TrainingRow
 from nomad_assets.recipe.progress import Progress, silent
 from nomad_assets.recipe.training import checkpoints
@@ -51,12 +53,10 @@ def token_losses(model: "PreTrainedModel", batch: dict) -> "torch.Tensor":
     """Cross-entropy in nats at each supervised position, shape (S,), in float32."""
     import torch
 
-    from nomad_assets.recipe.kernels import fused
-
     head = _head(model)
     if not torch.is_grad_enabled() and _is_plain(head):
         losses, whole = _through_head(
-            model, batch, lambda hidden: fused.head_losses(hidden, head.weight, batch["targets"], torch.float32)
+            model, batch, lambda hidden: kernels().head_losses(hidden, head.weight, batch["targets"], torch.float32)
         )
         if whole:
             return losses
@@ -66,16 +66,14 @@ def token_losses(model: "PreTrainedModel", batch: dict) -> "torch.Tensor":
 
 def weighted_loss(model: "PreTrainedModel", batch: dict, total_weight: "torch.Tensor") -> "torch.Tensor":
     """The loss of the module's head, a scalar; `total_weight` is w*|P| + |R| over the whole optimizer step."""
-    from nomad_assets.recipe.kernels import fused
-
     head = _head(model)
     if _is_plain(head):
         weights = batch["weights"] / total_weight
         loss, whole = _through_head(
             model,
             batch,
-            lambda hidden: fused.HeadLoss.apply(
-                hidden, head.weight, batch["targets"], weights, kind_of_products(head.weight)
+            lambda hidden: kernels().head_loss(
+                hidden, head.weight, batch["targets"], weights, matmul_dtype(head.weight)
             ),
         )
         if whole:
@@ -109,7 +107,7 @@ def _through_head(model, batch: dict, instead: Callable) -> tuple["torch.Tensor"
 
     def forward(hidden):
         nonlocal made
-        made = instead(hidden.flatten(0, 1)[batch["keep"]])
+        made = instead(hidden.flatten(0, 1)[batch["supervised"]])
         return made
 
     before = vars(head).get("forward")
@@ -127,8 +125,6 @@ def _through_head(model, batch: dict, instead: Callable) -> tuple["torch.Tensor"
 
 def resolve_precision(precision: str) -> str:
     """`bf16` or `fp32` for this machine."""
-    from nomad_assets.recipe.models.device import computes_in_bf16
-
     if precision == "auto":
         return "bf16" if computes_in_bf16(512) else "fp32"
     return precision
@@ -251,7 +247,7 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         max_grad_norm=settings.max_grad_norm,
         optim="adamw_torch_fused",
         bf16=bf16,
-        use_cpu=_on_cpu(),
+        use_cpu=device().type == "cpu",
         gradient_checkpointing=settings.gradient_checkpointing,
         train_sampling_strategy="group_by_length" if settings.length_grouped else "random",
         fsdp=True if settings.fsdp else None,
@@ -268,7 +264,7 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # one process drives one GPU; DataParallel would cut the rows apart
     together = attend_within_rows(model)
-    make_lean(model)
+    exchange_layers(model)
     # Processes that train together must make as many passes as each other.
     most = settings.tokens_per_pass if settings.processes == 1 else sum(len(row.input_ids) for row in rows)
 
@@ -293,12 +289,6 @@ class _Rows:
 
     def __getitem__(self, index: int) -> dict:
         return {"input_ids": self.rows[index].input_ids, "row": self.rows[index]}
-
-
-def _on_cpu() -> bool:
-    import torch
-
-    return not torch.cuda.is_available()
 
 
 def _printer():

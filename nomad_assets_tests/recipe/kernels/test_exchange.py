@@ -1,4 +1,4 @@
-"""Exchanged parts: how many, which ones, and that a model's numbers and files stay the same."""
+"""Exchanged layers: how many, which ones, and that a model's numbers and files stay the same."""
 
 import copy
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from nomad_assets.recipe.kernels.exchange import make_lean
+from nomad_assets.recipe.kernels.exchange import exchange_layers
 from nomad_assets.recipe.models.loading import load_model
 
 SIZES = {
@@ -51,50 +51,50 @@ def relative(a: torch.Tensor, b: torch.Tensor) -> float:
 @pytest.mark.parametrize("name", COUNTS)
 def test_numbers_stay_the_same(name: str) -> None:
     settings, count = COUNTS[name]
-    plain, lean = tiny(name, **settings), tiny(name, **settings)
-    assert make_lean(lean) == count == len(exchanged(lean))
+    plain, ours = tiny(name, **settings), tiny(name, **settings)
+    assert exchange_layers(ours) == count == len(exchanged(ours))
     ids = torch.randint(3, 60, (2, 9), generator=torch.Generator().manual_seed(0))
-    losses = [model(ids, labels=ids).loss for model in (plain, lean)]
+    losses = [model(ids, labels=ids).loss for model in (plain, ours)]
     for loss in losses:
         loss.backward()
     assert losses[1].item() == pytest.approx(losses[0].item(), abs=1e-5)
-    for (part, a), (_, b) in zip(lean.named_parameters(), plain.named_parameters(), strict=True):
+    for (part, a), (_, b) in zip(ours.named_parameters(), plain.named_parameters(), strict=True):
         assert relative(a.grad, b.grad) < 1e-5, part
 
 
 def test_the_parts_of_the_tiny_model(tiny_model: Path) -> None:
     model = load_model(tiny_model, torch.float32)
     layers = model.config.num_hidden_layers
-    assert make_lean(model) == 3 * layers + 1
+    assert exchange_layers(model) == 3 * layers + 1
     assert exchanged(model) == [
         *(f"model.layers.{n}.{part}" for n in range(layers) for part in ("mlp", "input_layernorm", "post_attention_layernorm")),
         "model.norm",
     ]  # fmt: skip
-    assert make_lean(model) == 3 * layers + 1, "asked again it does the same again"
+    assert exchange_layers(model) == 3 * layers + 1, "asked again it does the same again"
 
 
 def test_norms_of_queries_and_keys_are_left_alone() -> None:
     model = tiny("Qwen3", head_dim=8)
-    make_lean(model)
+    exchange_layers(model)
     assert [name for name in exchanged(model) if name.endswith(("q_norm", "k_norm"))] == []
     assert "model.layers.0.input_layernorm" in exchanged(model)
 
 
 def test_another_activation_is_left_alone() -> None:
     model = tiny("Llama", hidden_act="gelu")
-    assert make_lean(model) == 5
+    assert exchange_layers(model) == 5
     assert all("norm" in name for name in exchanged(model))
 
 
 def test_another_activation_with_small_weights_is_left_alone() -> None:
     torch.manual_seed(0)
     config = transformers.LlamaConfig(**SIZES, hidden_act="gelu", initializer_range=0.005)
-    assert make_lean(transformers.AutoModelForCausalLM.from_config(config).float()) == 5
+    assert exchange_layers(transformers.AutoModelForCausalLM.from_config(config).float()) == 5
 
 
 def test_a_copy_has_weights_of_its_own() -> None:
     model = tiny("Llama")
-    make_lean(model)
+    exchange_layers(model)
     ids = torch.tensor([[3, 4, 5]])
     with torch.no_grad():
         before, other = model(ids).logits, copy.deepcopy(model)
@@ -106,7 +106,7 @@ def test_a_copy_has_weights_of_its_own() -> None:
 def test_later_changes_of_the_weights_count() -> None:
     """Training changes them in place, and loading too."""
     model, other = tiny("Llama"), tiny("Llama")
-    make_lean(model)
+    exchange_layers(model)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.mul_(1.1)
@@ -118,26 +118,26 @@ def test_later_changes_of_the_weights_count() -> None:
 def test_random_numbers_of_the_caller_are_left_alone(tiny_model: Path) -> None:
     model = load_model(tiny_model, torch.float32)
     before = torch.random.get_rng_state()
-    make_lean(model)
+    exchange_layers(model)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_states_and_files_are_the_same(tiny_model: Path, tmp_path: Path) -> None:
-    plain, lean = load_model(tiny_model, torch.float32), load_model(tiny_model, torch.float32)
-    make_lean(lean)
-    assert list(lean.state_dict()) == list(plain.state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(lean.state_dict().values(), plain.state_dict().values(), strict=True))
-    for name, model in (("plain", plain), ("lean", lean)):
+    plain, ours = load_model(tiny_model, torch.float32), load_model(tiny_model, torch.float32)
+    exchange_layers(ours)
+    assert list(ours.state_dict()) == list(plain.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(ours.state_dict().values(), plain.state_dict().values(), strict=True))
+    for name, model in (("plain", plain), ("ours", ours)):
         model.save_pretrained(tmp_path / name)
-    files = [load_file(tmp_path / name / "model.safetensors") for name in ("plain", "lean")]
+    files = [load_file(tmp_path / name / "model.safetensors") for name in ("plain", "ours")]
     assert files[0].keys() == files[1].keys()
     assert all(torch.equal(files[0][key], files[1][key]) for key in files[0])
-    configs = [(tmp_path / name / "config.json").read_bytes() for name in ("plain", "lean")]
+    configs = [(tmp_path / name / "config.json").read_bytes() for name in ("plain", "ours")]
     assert configs[0] == configs[1]
 
 
 def test_generation_is_unchanged(tiny_model: Path) -> None:
-    plain, lean = load_model(tiny_model, torch.float32), load_model(tiny_model, torch.float32)
-    make_lean(lean)
+    plain, ours = load_model(tiny_model, torch.float32), load_model(tiny_model, torch.float32)
+    exchange_layers(ours)
     ids = torch.tensor([[3, 4, 5], [6, 7, 8]])
-    assert torch.equal(*(model.generate(ids, max_new_tokens=8, do_sample=False) for model in (plain, lean)))
+    assert torch.equal(*(model.generate(ids, max_new_tokens=8, do_sample=False) for model in (plain, ours)))

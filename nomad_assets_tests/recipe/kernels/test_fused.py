@@ -8,19 +8,10 @@ from transformers.models.llama.modeling_llama import LlamaMLP, LlamaRMSNorm
 
 from nomad_assets.recipe.kernels import fused
 from nomad_assets.recipe.kernels.fused import GatedProjection, HeadLoss, RowAttention, ScaledNorm, blocks, head_losses
+from nomad_assets_tests.recipe.kernels.tensors import random, relative
 
 BF16 = 2.0**-8
 """Half the distance of neighbours in bfloat16, relative: its significand has 8 bits."""
-
-
-def random(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Normal random numbers that bfloat16 holds exactly, so that every precision starts from the same ones."""
-    numbers = torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-    return numbers.bfloat16().to(dtype).requires_grad_()
-
-
-def relative(a: torch.Tensor, b: torch.Tensor) -> float:
-    return ((a.double() - b.double()).norm() / b.double().norm()).item()
 
 
 # Attention within rows.

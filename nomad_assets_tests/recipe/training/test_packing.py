@@ -8,6 +8,7 @@ import torch
 import transformers
 from torch.nn.functional import scaled_dot_product_attention
 
+from nomad_assets.recipe.kernels import fused, plain
 from nomad_assets.recipe.models.loading import load_model, load_tokenizer
 from nomad_assets.recipe.models.turns import TrainingRow
 from nomad_assets.recipe.training import packing
@@ -37,7 +38,7 @@ def test_pack_by_hand() -> None:
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9, 3, 2, 4, 4, 1]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1, 0, 0, 1, 2, 3]]
     assert batch["row_sizes"] == [3, 2, 1, 4]
-    assert batch["keep"].tolist() == [0, 1, 3, 8]
+    assert batch["supervised"].tolist() == [0, 1, 3, 8]
     assert batch["targets"].tolist() == [6, 7, 9, 1]
     assert batch["weights"].tolist() == [0.5, 1.0, 1.0, 1.0]
 
@@ -47,7 +48,7 @@ def test_pack_one_row_a_line_by_hand() -> None:
     assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [8, 9, 0, 0], [3, 0, 0, 0], [2, 4, 4, 1]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3]] * 4
     assert "row_sizes" not in batch
-    assert batch["keep"].tolist() == [0, 1, 4, 14]
+    assert batch["supervised"].tolist() == [0, 1, 4, 14]
     assert batch["targets"].tolist() == [6, 7, 9, 1]
     assert batch["weights"].tolist() == [0.5, 1.0, 1.0, 1.0]
 
@@ -55,14 +56,14 @@ def test_pack_one_row_a_line_by_hand() -> None:
 @pytest.mark.parametrize("together", [True, False])
 def test_kept_places_stand_before_their_targets(together: bool) -> None:
     batch = pack(random_rows(4, 1, 7, 2), together)
-    assert batch["input_ids"].flatten()[batch["keep"] + 1].tolist() == batch["targets"].tolist()
+    assert batch["input_ids"].flatten()[batch["supervised"] + 1].tolist() == batch["targets"].tolist()
 
 
 @pytest.mark.parametrize("together", [True, False])
 def test_a_batch_without_a_supervised_token(together: bool) -> None:
     batch = pack([ROWS[2]], together)
-    assert batch["keep"].tolist() == batch["targets"].tolist() == batch["weights"].tolist() == []
-    assert batch["keep"].dtype == batch["targets"].dtype == torch.long
+    assert batch["supervised"].tolist() == batch["targets"].tolist() == batch["weights"].tolist() == []
+    assert batch["supervised"].dtype == batch["targets"].dtype == torch.long
 
 
 def test_what_the_model_gets() -> None:
@@ -230,8 +231,8 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return record
 
-    for name in ("_one_by_one", "_side_by_side", "_on_cuda"):
-        monkeypatch.setattr(packing, name, recorded(name, getattr(packing, name)))
+    for module, name in ((plain, "row_attention"), (fused, "_side_by_side"), (fused, "_on_cuda")):
+        monkeypatch.setattr(module, name, recorded(name, getattr(module, name)))
     return taken
 
 
@@ -240,16 +241,16 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     [
         (1024, None, 0.0, []),
         (9, None, 0.0, []),
-        (8, None, 0.0, ["_one_by_one"]),
+        (8, None, 0.0, ["row_attention"]),
         (1024, 9, 0.0, []),
-        (1024, 8, 0.0, ["_one_by_one"]),
-        (1024, 1, 0.0, ["_one_by_one"]),
-        (2, 4, 0.0, ["_one_by_one"]),
-        (1024, None, 1e-9, ["_one_by_one"]),
+        (1024, 8, 0.0, ["row_attention"]),
+        (1024, 1, 0.0, ["row_attention"]),
+        (2, 4, 0.0, ["row_attention"]),
+        (1024, None, 1e-9, ["row_attention"]),
     ],
 )
 def test_every_way_gives_the_same_attention(longest, window, dropout, expected, ways, monkeypatch) -> None:
-    monkeypatch.setattr(packing, "LONGEST_WRITTEN_OUT", longest)
+    monkeypatch.setattr(fused, "LONGEST_WRITTEN_OUT", longest)
     ours, theirs = heads(), heads()
     found, _ = packing._attention(
         None, *ours, MARK, row_sizes=ROW_SIZES, scaling=0.3, dropout=dropout, sliding_window=window
