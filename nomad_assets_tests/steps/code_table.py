@@ -112,11 +112,11 @@ def _module_imports(module: str) -> dict[str, Symbol | str]:
 
 def _reached(module: str, node: ast.AST) -> list[Symbol]:
     names = {**_module_imports(module), **_imports(node)}
-    found = []
+    found, bases = [], {child.value for child in ast.walk(node) if isinstance(child, ast.Attribute)}
     for child in ast.walk(node):
         if isinstance(child, ast.Call) and ast.unparse(child.func) == "plugins.built_in":
             found += _built_in(ast.literal_eval(child.args[0]))
-        if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
+        elif isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
             of = names.get(child.value.id)
             if isinstance(of, str):
                 found.append(Symbol(of, child.attr))
@@ -124,6 +124,8 @@ def _reached(module: str, node: ast.AST) -> list[Symbol]:
             symbol = names.get(child.id, Symbol(module, child.id))
             if isinstance(symbol, Symbol):
                 found.append(symbol)
+            elif child not in bases:  # a module as a value: anything in it may run
+                found += [Symbol(symbol, name) for name in _index(symbol)]
     return [symbol for symbol in found if not _is_declaration(symbol)]
 
 
