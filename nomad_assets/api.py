@@ -176,7 +176,7 @@ class OpenGrid:
     def report(self) -> Report:
         """The newest report. Raises NotMadeError when there is none."""
         artifact = self.artifact(REPORT)
-        (state,) = status(self._grid, self._store, {REPORT})
+        state = next(place for place in status(self._grid, self._store) if place.step.name == REPORT)
         markdown = (artifact / MARKDOWN.name).read_text(encoding="utf-8")
         return Report(markdown, artifact / HTML.name, state.reasons)
 

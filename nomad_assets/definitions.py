@@ -58,10 +58,9 @@ def work_of(
     found = store or store_of(loaded.name)
     if seeds_from is not None:
         loaded = with_handed_seeds(loaded, found, seeds_from)
-    told = [*listeners, *listeners_of(loaded, found)]
-    return Work(
-        Grid(loaded), found, Names.of(loaded.name, key_prefix), told, executor or executor_of(loaded), seeds_from
-    )
+    grid = Grid(loaded)
+    told = [*listeners, *listeners_of(loaded, grid.graph, found)]
+    return Work(grid, found, Names.of(loaded.name, key_prefix), told, executor or executor_of(loaded), seeds_from)
 
 
 def definitions_of(work: Work) -> dg.Definitions:

@@ -48,7 +48,7 @@ def run_places(
         raise NomadError("\n".join(f"{key}: {text}" for key, text in found.missing.items()))
     wanted = {(step.name, cell) for step, cell in places}
     known = {place: text for place, text in found.places.items() if place in wanted}
-    told = [Printer(say), *listeners, *listeners_of(grid.profile, store)]
+    told = [Printer(say), *listeners, *listeners_of(grid.profile, grid.graph, store)]
     going = _Going(grid, store, told, Run(str(uuid.uuid4()), JOB), forced, say)
     for place, text in known.items():
         going.fail(place, f"{place[0]} [{place[1].label}]: {text}")
