@@ -34,7 +34,7 @@ def build_definitions(
 
     `profile`: one that is loaded, a name that ships, or a path. `key_prefix` (default: the profile's name) stands before
     every key and name. `store`: where artifacts lie, by default as `NOMAD_HOME` says. `seeds_from`: the key of an asset of
-    your own that yields the seed table, in place of the profile's sources.
+    your own, without partitions, that yields the seed table in place of the profile's sources.
     Steps of one run of the grid's jobs share a process, unless the profile's `isolate_steps` or an `executor` says
     otherwise; assets that are launched without a job run as the code location's own executor says.
     Raises NomadError when the profile cannot be loaded.
@@ -57,7 +57,7 @@ def work_of(
     loaded = profile if isinstance(profile, Profile) else load_profile(str(profile))
     found = store or store_of(loaded.name)
     if seeds_from is not None:
-        loaded = with_handed_seeds(loaded, found)
+        loaded = with_handed_seeds(loaded, found, seeds_from)
     grid = Grid(loaded)
     told = [*listeners, *listeners_of(loaded, grid.graph, found)]
     return Work(grid, found, Names.of(loaded.name, key_prefix), told, executor or executor_of(loaded), seeds_from)

@@ -1,5 +1,6 @@
 """Every step as a Dagster asset."""
 
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -44,8 +45,7 @@ def _asset(work: Work, step: Step) -> dg.AssetsDefinition:
         return _run(work, step, context, config)
 
     def run_with_table(context: dg.AssetExecutionContext, config: StepConfig, seed_table: Any) -> dg.MaterializeResult:
-        hand_over(work, seed_table)
-        return _run(work, step, context, config)
+        return _run(work, step, context, config, lambda: hand_over(work, seed_table))
 
     return dg.asset(
         key=names.key(step.name),
@@ -64,9 +64,16 @@ def _asset(work: Work, step: Step) -> dg.AssetsDefinition:
     )(run_with_table if with_table else run_step)
 
 
-def _run(work: Work, step: Step, context: dg.AssetExecutionContext, config: StepConfig) -> dg.MaterializeResult:
+def _run(
+    work: Work,
+    step: Step,
+    context: dg.AssetExecutionContext,
+    config: StepConfig,
+    prepare: Callable[[], None] = lambda: None,
+) -> dg.MaterializeResult:
     told = DagsterListener(context)
     try:
+        prepare()
         cell = work.partitions.cell_of(context)
         grid = _changed(work, step, cell, config.settings)
         within = Run(context.run.run_id, context.run.job_name, context.retry_number)

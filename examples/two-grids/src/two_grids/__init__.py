@@ -1,0 +1,1 @@
+"""Two NOMAD grids beside an asset of the project's own."""
