@@ -5,7 +5,7 @@ from typing import Self
 
 from nomad_assets.profile.fields import Operational, Whole
 from nomad_assets.profile.sections import Profile, Source
-from nomad_assets.recipe.data.sources import Rows, read_source
+from nomad_assets.recipe.data.sources import Rows, read_source, source_name
 from nomad_assets.recipe.models.base_models import BUILT_IN, source_version
 from nomad_assets.store.digests import source_digest
 
@@ -22,12 +22,16 @@ class ExternalRows(OnThisMachine):
     where: dict[str, list[str | Whole | bool]]
     limit: int | None
     content: str | None
+    name: str
+    """What its rows are said to come from: the last parts of the address."""
 
     @classmethod
     def of(cls, profile: Profile, source: Source) -> Self:
         address = profile.resolve(source.path)
         content = source_digest(Path(address)) if Path(address).exists() else None
-        return cls(address=address, path=source.path, where=source.where, limit=source.limit, content=content)
+        return cls(
+            address=address, path=source.path, where=source.where, limit=source.limit, content=content, name=source_name(address),
+        )  # fmt: skip
 
     def read(self, withdrawn: dict[str, dict] | None = None) -> Rows:
         return read_source(self.address, self.where, self.limit, withdrawn)
