@@ -1,5 +1,6 @@
 """Every key of a profile, found by walking its models, and a profile in which one of them has another value."""
 
+import functools
 import types
 import typing
 from collections.abc import Iterator
@@ -39,14 +40,19 @@ def _section(annotation: object) -> tuple[type[BaseModel] | None, bool]:
 def changed(profile: Profile, key: str, value: JsonValue) -> Profile:
     """The profile with another value at a key; `*` takes the first entry in which the key is set."""
     data = profile.model_dump()
-    *sections, last = parts = key.split(".")
+    sections, last = key.split(".")[:-1], key.rpartition(".")[2]
     place = data
-    for section, following in zip(sections, parts[1:], strict=True):
+    for number, section in enumerate(sections):
         if section == ANY:
             entries = list(place.values() if isinstance(place, dict) else place)
-            place = next(entry for entry in entries if entry.get(following))
+            rest = key.split(".")[number + 1 :]
+            place = next(entry for entry in entries if functools.reduce(_inside, rest, entry))
         else:
             place = place[section]
     assert last in place, key
     place[last] = value
     return Profile.model_validate({**data, "folder": profile.folder})
+
+
+def _inside(place: object, name: str) -> object:
+    return place.get(name) if isinstance(place, dict) else None
