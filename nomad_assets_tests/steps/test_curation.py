@@ -12,7 +12,7 @@ from nomad_assets_tests.steps.right_tables import Breach, assert_counted_and_sho
     CuratedCorpus,
     ("verdict", "maybe", "isin"),
     ("verdict", "dropped", "kept_means_no_objection"),
-    ("reason", "bored", "known_reason"),
+    ("reason", "bored", "isin"),
     ("reason", "over_target", "kept_means_no_objection"),
     ("normsim_2", 1.01, "less_than_or_equal_to(1)"),
     ("normsim_inf", -0.01, "greater_than_or_equal_to(0)"),
