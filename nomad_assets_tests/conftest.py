@@ -17,6 +17,7 @@ from nomad_assets.grid import Grid
 from nomad_assets.recipe.models.base_models import SMOLLM2, TINY, build_base_model
 from nomad_assets.recipe.models.loading import quiet
 from nomad_assets.store.local import LocalStore
+from nomad_assets_tests.damaged import Damaged
 from nomad_assets_tests.smoke_grid import enter_home, opened, run, write_profile
 
 
@@ -72,6 +73,12 @@ def smollm2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(tmp_path: Path) -> LocalStore:
     """An empty store."""
     return LocalStore(tmp_path / "store")
+
+
+@pytest.fixture
+def damaged(finished: "Finished", tmp_path: Path) -> Damaged:
+    """The finished smoke run, in a copy that may be broken."""
+    return Damaged(finished.grid, finished.copy(tmp_path / "lake"))
 
 
 @pytest.fixture

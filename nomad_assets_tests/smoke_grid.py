@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from nomad_assets.cells import Cell
+from nomad_assets.engine import runner
+from nomad_assets.engine.listeners import Run
 from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
 from nomad_assets.store.home import store_of
@@ -33,6 +36,19 @@ def run(
     """(failures, what was said)."""
     said: list[str] = []
     return run_grid(str(profile), Order(cells or [], until, force, **order), said.append), said
+
+
+def made(grid: Grid, store: Store, *until: str, cell: Cell | None = None) -> set[str]:
+    """Make these assets and what they need, of one cell or of all, without Dagster; the places that were not reused."""
+    needed = set(until).union(*(grid.graph.ancestors(name) for name in until))
+    within = Run("5a0ce5b2-0000-4000-8000-000000000000", "test")
+    wanted = [(step, place) for step, place in grid.all_places() if step.name in needed]
+    results = {
+        f"{step.name} [{place.label}]": runner.run(step, place, grid, store, [], within)
+        for step, place in wanted
+        if cell is None or place.covers(cell)
+    }
+    return {place for place, result in results.items() if isinstance(result, runner.Made)}
 
 
 def opened(profile: Path) -> tuple[Grid, Store]:

@@ -27,6 +27,7 @@ from nomad_assets.steps.synthesis import SyntheticCorpus
 
 EMBEDDINGS = File("embeddings.safetensors")  # of the completed rows' prompts, in order
 PROMPTS, QUESTIONS = View(("id", "prompt")), View(("id", "question", "answers"))
+PROMPTS_ALONE = View(("prompt",))  # a row of the pool whose response alone changes curates nothing anew
 
 TEXTS = ("synthetic_corpus.prompt", "synthetic_corpus.response")
 JUDGED_BY = (
@@ -108,7 +109,7 @@ class CurationConfig(Config):
     inputs={
         "synthetic_corpus": Read({SyntheticCorpus: View()}),
         "seed_subset": Read({SeedSubset: PROMPTS}),
-        "seed_examples": Read({SeedExamples: PROMPTS}),
+        "seed_examples": Read({SeedExamples: PROMPTS_ALONE}),
         "benchmark_questions": Read({BenchmarkQuestions: QUESTIONS}),
     },
     tables={"curated.parquet": CuratedCorpus, "seed_points.parquet": SeedPoints}, files=(EMBEDDINGS,),

@@ -9,7 +9,7 @@ from nomad_assets import plugins
 from nomad_assets.plugins import Plugin
 from nomad_assets.profile.fields import Operational, Whole
 from nomad_assets.profile.sections import Profile, Source
-from nomad_assets.recipe.data.sources import Rows, read_source
+from nomad_assets.recipe.data.sources import Rows, read_source, source_name
 from nomad_assets.recipe.models.base_models import BUILT_IN, source_version
 from nomad_assets.store.digests import source_digest
 
@@ -42,6 +42,8 @@ class ExternalRows(OnThisMachine):
     limit: int | None
     options: dict[str, JsonValue]
     content: str | None
+    name: str
+    """What its rows are said to come from: the last parts of the address."""
 
     @classmethod
     def of(cls, profile: Profile, source: Source, key: str) -> Self:
@@ -53,6 +55,7 @@ class ExternalRows(OnThisMachine):
             content = source_digest(Path(address)) if Path(address).exists() else None
         return cls(
             address=address, path=source.path, where=source.where, limit=source.limit, options=source.options, content=content,
+            name=source_name(address),
         )  # fmt: skip
 
     def read(self, withdrawn: dict[str, dict] | None = None) -> Rows:

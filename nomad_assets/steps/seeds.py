@@ -99,7 +99,7 @@ class SubsetConfig(Config):
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "SubsetConfig":
-        return cls(seed=grid.seed("seed_subset", cell), train_size=cell.train_size)
+        return cls(train_size=cell.train_size)
 
 
 def head_of_its_size(pool: pl.DataFrame, config: SubsetConfig) -> pl.DataFrame:

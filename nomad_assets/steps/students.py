@@ -10,7 +10,7 @@ from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, Read, View, check, step
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.sections import StudentTraining
+from nomad_assets.profile.sections import StudentTraining, Training
 from nomad_assets.steps.base import MODEL
 from nomad_assets.steps.curation import CuratedCorpus
 from nomad_assets.steps.models import EXAMPLES, TRAINED, TrainingRows, teacher_model, train_model
@@ -58,12 +58,17 @@ def student_model(config: StudentConfig, inputs: Inputs, out: Output) -> None:
     out.metrics["synthetic_rows"] = len(synthetic)
 
 
-class ControlConfig(StudentConfig):
+class ControlConfig(Config):
+    student: Training
+    """As a student is trained; it has no synthetic rows to be with or without."""
+    dtype: str
+    """Storage type of the weights."""
+
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "ControlConfig":
-        return cls(
-            seed=grid.seed("control_model", cell), student=grid.profile.student, dtype=grid.profile.base_model.dtype
-        )  # fmt: skip
+        profile = grid.profile
+        training = Training(**profile.student.model_dump(include=set(Training.model_fields)))
+        return cls(seed=grid.seed("control_model", cell), student=training, dtype=profile.base_model.dtype)
 
 
 @step(

@@ -1,0 +1,270 @@
+"""What each key of a profile makes again: a table written by hand against the fingerprints.
+
+An asset stands here where its own fingerprint changes while its parents are what they were. What lies behind it is made again
+when its content comes out differently.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nomad_assets.cells import Cell
+from nomad_assets.engine.fingerprint import drift
+from nomad_assets.engine.runner import plan, serves
+from nomad_assets.grid import Grid
+from nomad_assets.profile.load import load_profile
+from nomad_assets.profile.sections import Profile
+from nomad_assets.store.local import LocalStore
+from nomad_assets_tests.profile_keys import changed, keys
+from nomad_assets_tests.smoke_grid import ROOT, made, write_profile
+
+# The smoke profile with everything that it leaves out, so that every key can be given another value.
+PLUGINS = """
+def rows(**options):
+    yield {"prompt": "Who?", "response": "Me", "question": "Who?", "answers": ["Me"]}
+
+
+def short(row, **options):
+    return True
+"""
+SOURCE = (
+    '{ path = "python:mine.py:rows", options = { a = 1 }, where = { response = ["Me"] }, limit = 9, license = "mit" }'
+)
+ADDED = {
+    "sources": f"sources = [\n  {SOURCE},",
+    "dtype": 'dtype = "float32"\nchat_template = "chatml"\nlicense = "mit"',
+    "response": 'response = { max_new_tokens = 24 }\nanswerer = "tiny-random"\nanswerer_chat_template = "chatml"',
+    "keep": 'keep = 8\nfilters = [{ use = "python:mine.py:short", name = "a", options = { a = 1 } }]\n'
+    'verifiers = [{ use = "python:mine.py:short", name = "b", options = { a = 1 } }]',
+}
+BENCHMARKS = f"""
+[benchmarks.local]
+source = {SOURCE}
+
+[benchmarks.harness]
+task = "gsm8k"
+"""
+
+NONE: set[str] = set()
+SCORES = {"student_scores", "control_scores", "base_scores"}
+POOL = {"seed_examples", "base_model"}  # the tiny model's tokenizer reads the seeds
+QUESTIONS = {"seed_examples", "benchmark_questions"}
+STUDENTS = {"student_model", "control_model"}
+CURATED, REPORT = {"curated_corpus"}, {"recipe_report"}
+SEEDED = {
+    "seed_examples",
+    "base_model",
+    "teacher_model",
+    "synthetic_corpus",
+    "corpus_profile",
+    *STUDENTS,
+    *SCORES,
+    *REPORT,
+}
+
+
+def training(section: str, read_by: set[str]) -> dict[str, tuple[object, set[str]]]:
+    values = {
+        "epochs": 9.0, "min_steps": 9, "learning_rate": 0.5, "schedule": "constant", "warmup": 0.5, "weight_decay": 0.5,
+        "max_grad_norm": 9.0, "batch_size": 9, "gradient_accumulation": 9, "tokens_per_pass": 9, "max_length": 99,
+        "precision": "bf16", "length_grouped": True, "gradient_checkpointing": True, "processes": 2,
+    }  # fmt: skip
+    return {
+        **{f"{section}.{key}": (value, read_by) for key, value in values.items()},
+        f"{section}.checkpoint_minutes": (1.0, NONE),
+        f"{section}.fsdp": (True, NONE),
+    }
+
+
+def source(place: str, read_by: set[str]) -> dict[str, tuple[object, set[str]]]:
+    return {
+        f"{place}.path": ("python:mine.py:short", read_by),
+        f"{place}.options": ({"a": 2}, read_by),
+        f"{place}.where": ({"response": ["You"]}, read_by),
+        f"{place}.limit": (8, read_by),
+        f"{place}.license": ("cc0-1.0", NONE),
+    }
+
+
+def sampling(place: str) -> dict[str, tuple[object, set[str]]]:
+    values = {"temperature": 0.5, "top_p": 0.5, "max_new_tokens": 9}
+    return {f"{place}.{key}": (value, {"synthetic_corpus"}) for key, value in values.items()}
+
+
+def rules(place: str) -> dict[str, tuple[object, set[str]]]:
+    values = {"use": "python:mine.py:rows", "name": "c", "options": {"a": 2}}
+    return {f"{place}.{key}": (value, CURATED) for key, value in values.items()}
+
+
+# key: (another value, the assets whose own fingerprint it changes)
+KEYS: dict[str, tuple[object, set[str]]] = {
+    "name": ("other", REPORT),
+    "seed": (8, SEEDED),
+    **source("seeds.sources.*", POOL),
+    "benchmarks.*.task": ("triviaqa", SCORES | REPORT),
+    "benchmarks.*.rule": ("gsm8k", QUESTIONS | SCORES | REPORT),
+    "benchmarks.*.max_new_tokens": (9, SCORES),
+    **source("benchmarks.*.source", QUESTIONS),
+    "base_model.source": ("smollm2-135m", {"base_model", *REPORT}),
+    "base_model.chat_template": ("chat.jinja", {"base_model"}),
+    "base_model.dtype": ("bfloat16", {"base_model", "teacher_model", "synthetic_corpus", *STUDENTS}),  # the answerer's
+    "base_model.license": ("cc0-1.0", NONE),
+    "grid.train_sizes": ([8, 16, 32], REPORT),
+    "grid.prompt_loss": ({"masked": 0.0, "unmasked": 0.5}, {"teacher_model", *REPORT}),
+    "grid.replicates": (2, REPORT),
+    **training("teacher", {"teacher_model"}),
+    "synthesis.engine": ("transformers", {"synthetic_corpus"}),
+    "synthesis.target": (11, {"synthetic_corpus"}),
+    "synthesis.max_attempts": (47, {"synthetic_corpus"}),
+    "synthesis.shard_size": (17, {"synthetic_corpus"}),
+    "synthesis.precision": ("bf16", {"synthetic_corpus"}),
+    **sampling("synthesis.prompt"),
+    **sampling("synthesis.response"),
+    "synthesis.responses_per_prompt": (2, {"synthetic_corpus"}),
+    "synthesis.answerer": ("smollm2-135m", {"synthetic_corpus"}),
+    "synthesis.answerer_chat_template": ("chat.jinja", {"synthetic_corpus"}),
+    "synthesis.batch_size": (9, NONE),
+    "curation.keep": (9, CURATED | REPORT),
+    "curation.near_repeat": (0.5, CURATED),
+    "curation.seed_copy": (0.5, CURATED),
+    "curation.min_agreement": (0.5, CURATED),
+    "curation.check_arithmetic": (True, CURATED),
+    "curation.norm": ("inf", {"curated_corpus", "corpus_profile"}),
+    "curation.band": ("low", CURATED | REPORT),
+    "curation.band_quantiles": ([0.2, 0.8], CURATED),
+    "curation.embedder": ("hf://owner/name", CURATED | REPORT),
+    **rules("curation.filters.*"),
+    **rules("curation.verifiers.*"),
+    **training("student", STUDENTS),
+    "student.include_seeds": (False, {"curated_corpus", "student_model", *REPORT}),  # curation may then keep no empty corpus
+    "evaluation.precision": ("bf16", SCORES),
+    "evaluation.bootstrap": (9, SCORES | REPORT),
+    "evaluation.batch_size": (9, NONE),
+    "checks.min_prompt_completion": (0.1, NONE),
+    "checks.max_seed_copies": (0.1, NONE),
+    "automation.checks_at": ("1 1 * * *", NONE),
+    "automation.fresh_days": (1.0, NONE),
+    "openlineage": ("events.jsonl", NONE),
+    "mlflow": ("mlflow.db", NONE),
+    "isolate_steps": (True, NONE),
+    "owners": (["team:other"], NONE),
+    "price_per_hour": (9.0, NONE),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
+    folder = tmp_path_factory.mktemp("profile")
+    (folder / "mine.py").write_text(PLUGINS, encoding="utf-8")
+    (folder / "chat.jinja").write_text("{{ messages }}", encoding="utf-8")
+    path = write_profile(folder, **ADDED)
+    path.write_text(path.read_text(encoding="utf-8") + BENCHMARKS, encoding="utf-8")
+    return load_profile(str(path))
+
+
+def fingerprints(profile: Profile, store: LocalStore) -> dict[tuple[str, Cell], str]:
+    """Of every place of the smoke grid, with the parents that the store has."""
+    grid, smoke = Grid(profile), Grid(profile.model_copy(update={"grid": load_profile("smoke").grid}))
+    return {(step.name, cell): plan(step, cell, grid, store).wanted.digest for step, cell in smoke.all_places()}
+
+
+@pytest.fixture(scope="module")
+def before(profile: Profile, finished) -> dict[tuple[str, Cell], str]:
+    return fingerprints(profile, finished.store)
+
+
+def test_the_table_has_every_key_of_a_profile_and_no_other() -> None:
+    assert sorted(KEYS) == sorted(keys())
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_changes_the_fingerprints_of_what_reads_it(key: str, profile: Profile, before: dict, finished) -> None:
+    value, expected = KEYS[key]
+    after = fingerprints(changed(profile, key, value), finished.store)
+    assert {name for name, cell in before if before[name, cell] != after[name, cell]} == expected
+
+
+def test_a_loss_weight_changes_its_own_arm_alone(profile: Profile, before: dict, finished) -> None:
+    half = changed(profile, "grid.prompt_loss", {"masked": 0.0, "unmasked": 0.5})
+    after = fingerprints(half, finished.store)
+    changed_cells = {
+        cell.arm for name, cell in before if name == "teacher_model" and before[name, cell] != after[name, cell]
+    }
+    assert changed_cells == {"unmasked"}
+
+
+def test_nothing_of_a_finished_run_has_drifted(finished) -> None:
+    for step, cell in finished.grid.all_places():
+        now, artifact = plan(step, cell, finished.grid, finished.store), finished.store.require(step.name, cell)
+        assert serves(artifact, now.wanted, now.withdrawals), step.name
+        assert drift(artifact.manifest, now.wanted) == []
+
+
+# Contents outside the store.
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"), [("mine.py", POOL | QUESTIONS | CURATED), ("chat.jinja", {"base_model", "synthetic_corpus"})]
+)
+def test_the_content_of_a_file_counts_and_its_time_does_not(
+    file: str, expected: set[str], profile: Profile, finished, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(profile.folder, tmp_path / profile.folder.name))
+    asked = load_profile(str(folder / "own.toml"))
+    for key in ("base_model.chat_template", "synthesis.answerer_chat_template"):
+        asked = changed(asked, key, "chat.jinja")
+    before = fingerprints(asked, finished.store)
+    (folder / file).touch()
+    assert fingerprints(asked, finished.store) == before
+    with open(folder / file, "a", encoding="utf-8") as written:
+        written.write("\n\ndef more():\n    return 1\n")
+    after = fingerprints(asked, finished.store)
+    assert {name for name, cell in before if before[name, cell] != after[name, cell]} == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("base_model.source", {"base_model"}),
+        ("synthesis.answerer", {"synthetic_corpus"}),
+        ("curation.embedder", {"curated_corpus"}),
+    ],
+)
+def test_the_folder_of_a_model_counts(key: str, expected: set[str], profile: Profile, finished, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    asked = changed(profile, key, str(model))
+    before = fingerprints(asked, finished.store)
+    (model / "tokenizer.json").write_text("{}")
+    after = fingerprints(asked, finished.store)
+    assert {name for name, cell in before if before[name, cell] != after[name, cell]} == expected
+
+
+def test_what_a_row_is_said_to_come_from_counts(profile: Profile, finished, tmp_path: Path) -> None:
+    """The pool's column `source` names the file with its folder."""
+    asked = []
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(ROOT / "data/seed/trivia.jsonl", tmp_path / folder / "seeds.jsonl")
+        path = write_profile(tmp_path / folder)
+        text = path.read_text(encoding="utf-8").replace(f"{ROOT}/data/seed/trivia.jsonl", "seeds.jsonl")
+        path.write_text(text, encoding="utf-8")
+        asked.append(fingerprints(load_profile(str(path)), finished.store))
+    here, there = asked
+    assert {name for name, cell in here if here[name, cell] != there[name, cell]} == POOL
+
+
+# A changed rule of a benchmark decides anew which seeds are contaminated.
+
+
+def test_a_changed_benchmark_rule_remakes_the_pool(finished, tmp_path: Path) -> None:
+    store, pool = finished.copy(tmp_path), "seed_examples"
+    grid = Grid(changed(finished.grid.profile, "benchmarks.word_problems.rule", "triviaqa"))
+    now = plan(grid.graph[pool], Cell(), grid, store)
+    reasons = drift(store.require(pool, Cell()).manifest, now.wanted)
+    assert [str(reason) for reason in reasons] == ["benchmarks.1.rule gsm8k → triviaqa"]
+    assert made(grid, store, pool) == {"seed_examples [-]"}
+    assert store.require(pool, Cell()).manifest.version == 2
+    assert made(grid, store, pool) == set()
