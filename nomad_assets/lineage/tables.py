@@ -20,8 +20,11 @@ from nomad_assets.steps.seeds import SeedExamples
 
 VERSION = 2
 TYPES = {pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.Boolean: "BOOLEAN"}
-# Evidence that repeats the row's own text; other reasons name a twin, a question or bounds.
-QUOTING = ("minority_answer", "low_agreement", "wrong_arithmetic")
+# Reasons whose evidence names a twin, a question or bounds. Other evidence may repeat the row's own text: it goes with it.
+NAMING = (
+    "not_completed", "exact_repeat", "near_repeat", "seed_copy", "near_seed_copy", "contaminated", "outside_band",
+    "over_target",
+)  # fmt: skip
 
 Columns = dict[str, tuple[str, str]]  # name -> (DuckDB type, meaning and unit)
 
@@ -94,7 +97,7 @@ TAKEN = {
                 "md5(prompt || chr(0) || coalesce(response, ''))", "VARCHAR", "of prompt and response"
             )
         },
-        when_pruned={"evidence": f"CASE WHEN reason IN {QUOTING} THEN NULL ELSE evidence END"},
+        when_pruned={"evidence": f"CASE WHEN reason IN {NAMING} THEN evidence END"},
     ),
     "scores": Taken(
         "One row per benchmark and metric of a scored model.",

@@ -1,19 +1,10 @@
 """Small stores with a simulated history: real manifests and tables, no models."""
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks.history import History
-from nomad_assets.store.local import LocalStore
 from nomad_assets.store.protocol import Store
 from nomad_assets_tests.lineage.contents import simulated
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """An empty store."""
-    return LocalStore(tmp_path / "store")
 
 
 @pytest.fixture

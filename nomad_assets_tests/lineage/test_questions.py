@@ -1,7 +1,6 @@
 """The README's questions, each asked; the macros' answers computed by hand."""
 
 import re
-import shutil
 
 import duckdb
 import polars as pl
@@ -13,7 +12,7 @@ from nomad_assets.engine.fingerprint import settings_of
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
 from nomad_assets.lineage import documentation
-from nomad_assets.lineage.questions import ask, every_parent_is_known, summary
+from nomad_assets.lineage.questions import ask
 from nomad_assets.lineage.tables import MACROS, TABLES, TAKEN, VIEWS
 from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import GRAPH
@@ -21,7 +20,6 @@ from nomad_assets.steps.base import BaseConfig
 from nomad_assets.steps.curation import CuratedCorpus
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
-from nomad_assets_tests.lineage.contents import ARTIFACTS
 
 README = documentation.README.read_text(encoding="utf-8")
 QUESTIONS = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
@@ -196,27 +194,3 @@ def test_questions_change_nothing_and_see_no_files(history: History, store: Stor
 
 def test_text_in_the_data_is_no_sql(history: History, store: Store) -> None:
     assert rows(store, "SELECT count(*) FROM cells_of_seed('x'' OR 1=1 --')") == [(0,)]
-
-
-def test_the_summary_counts_what_there_is(history: History, store: Store) -> None:
-    history.generation()
-    found = summary(store)
-    assert found.columns == ["asset", "partitions", "versions", "pruned", "rows", "tokens", "minutes", "mib"]
-    assert [row[:6] for row in found.rows if row[0] == "teacher_model"] == [("teacher_model", 4, 8, 0, None, 800_000)]
-    assert len(found.rows) == len(GRAPH) - 1, "every asset but the report, which was not made"
-    assert found.counts == {
-        "artifacts": 2 * ARTIFACTS, "edges": 2 * 63, "examples": 2 * 48, "scores": 2 * 14, "withdrawn_seed_rows": 0,
-    }  # fmt: skip
-    assert found.ids == sorted(found.ids) and len(set(found.ids)) == 2 * ARTIFACTS
-
-
-def test_a_parent_that_is_not_in_the_store_is_named(history: History, store: Store) -> None:
-    finding = every_parent_is_known(store)
-    assert finding.passed and finding.text == f"{ARTIFACTS} artifacts, every parent known"
-    shutil.rmtree(history.base.path)
-    finding = every_parent_is_known(store)
-    gone = history.base.manifest.artifact_id
-    assert not finding.passed
-    assert finding.text.endswith(f" was made from {gone}, which is not here")
-    children = [row["artifact"] for row in finding.rows if row["missing_parent"] == gone]
-    assert len(children) == len(finding.rows) == 1 + 2 + 4 + 4 and finding.numbers == {"artifacts": ARTIFACTS - 1}

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -213,15 +212,3 @@ def test_a_folder_that_may_not_be_written_is_known_before_it_is_tried(local: Loc
     assert not local.can_write()
     local.root.chmod(0o700)
     assert local.can_write()
-
-
-def test_an_answer_that_another_process_gave_a_moment_ago_counts(local: LocalStore) -> None:
-    asked: list[Callable] = []
-
-    def slow() -> str:
-        if not asked:
-            asked.append(slow)
-            assert LocalStore(local.root).agreed("which?", lambda: "theirs") == "theirs"
-        return "ours"
-
-    assert local.agreed("which?", slow) == "theirs"
