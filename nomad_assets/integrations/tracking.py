@@ -85,7 +85,9 @@ class Tracker(Listener):
         if importlib.util.find_spec("mlflow") is not None:
             return None
         place = str(self.database or self.address)
-        return f"profile {self.profile}: mlflow = {place!r}: MLflow's client is not installed; pip install mlflow-skinny"
+        return (
+            f"profile {self.profile}: mlflow = {place!r}: MLflow's client is not installed; pip install mlflow-skinny"
+        )
 
     def complaint(self, problem: str) -> str:
         return f"MLflow at {self.address}: what was made is not tracked: {problem}"
