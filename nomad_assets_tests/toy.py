@@ -22,6 +22,7 @@ from nomad_assets.engine.runner import Made, Reused, run
 from nomad_assets.engine.step import Config, File, Read, Step, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.profile.fields import Operational
+from nomad_assets.store.local import LocalStore
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
 
@@ -231,7 +232,7 @@ def make_all(store: Store, *listeners: Listener, grid: ToyGrid = WORLD) -> dict[
     }
 
 
-def body(step: Step, *before: Callable[[Inputs, Output], None]) -> Callable[[Any, Inputs, Output], None]:
+def body(step: Step, *before: Callable[[Inputs, Output], object]) -> Callable[[Any, Inputs, Output], None]:
     """The step's own function, after something else."""
 
     def does(config: Config, inputs: Inputs, out: Output) -> None:
@@ -240,3 +241,21 @@ def body(step: Step, *before: Callable[[Inputs, Output], None]) -> Callable[[Any
         step.body(config, inputs, out)
 
     return does
+
+
+def world(name: str, *before: Callable[[Inputs, Output], object]) -> ToyGrid:
+    """A world in which a step does something else first."""
+    return WORLD.changed(name, body=body(GRAPH[name], *before))
+
+
+def raises(error: BaseException) -> Callable[[Inputs, Output], None]:
+    def does(inputs: Inputs, out: Output) -> None:
+        raise error
+
+    return does
+
+
+def published(store: LocalStore) -> dict[str, bytes]:
+    """Every published file."""
+    found = (p for p in store.root.rglob("*") if p.is_file())
+    return {str(p): p.read_bytes() for p in found if ".staging" not in p.parts}

@@ -106,8 +106,8 @@ def run(
                 store.staging(step.name, cell, now.wanted.digest, waits) as stage,
             ):
                 again = plan(step, cell, grid, store)
-                if (again.parents, again.withdrawals) != (now.parents, now.withdrawals):
-                    continue  # while this step waited for its place, what it reads was made again
+                if (again.wanted, again.withdrawals) != (now.wanted, now.withdrawals):
+                    continue  # while this step waited for its place, what it reads changed
                 current = store.current(step.name, cell)
                 if not force and serves(current, now.wanted, now.withdrawals):
                     store.discard(stage)

@@ -1,11 +1,10 @@
 """The lineage database as an asset: what the store holds, in figures. It is an index of the store, no artifact in it."""
 
 import dagster as dg
-import polars as pl
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine.checks import Check, Finding, Result
-from nomad_assets.lineage.questions import every_parent_is_known, summary
+from nomad_assets.lineage.summary import every_parent_is_known, summary
 from nomad_assets.store.digests import digest
 from nomad_assets.store.protocol import Store
 from nomad_assets.wiring.automation import freshness
@@ -24,13 +23,13 @@ def lineage_asset(work: Work) -> dg.AssetsDefinition:
         each question; deleting it loses nothing.
         """
         found = summary(work.store)
-        table = pl.DataFrame(found.rows, schema=found.columns, orient="row", infer_schema_length=None)
+        nothing = dg.MetadataValue.md("nothing is stored yet")
         return dg.MaterializeResult(
             metadata={
-                "summary": table_value(table) if found.rows else dg.MetadataValue.md("nothing is stored yet"),
+                "summary": table_value(found.table) if found.table.height else nothing,
                 "file": dg.MetadataValue.path(str(work.store.database)), **found.counts,
             },
-            data_version=dg.DataVersion(digest(found.ids)[:16]),
+            data_version=dg.DataVersion(digest(found.artifacts)[:16]),
         )  # fmt: skip
 
     profile = work.grid.profile

@@ -1,15 +1,10 @@
 """Reuse, staging, publishing, and what a step that fails says and leaves."""
 
-import errno
-import os
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import polars as pl
 import pytest
 
 from nomad_assets.cells import Cell
@@ -23,32 +18,15 @@ from nomad_assets_tests.toy import (
     WORLD,
     Recorder,
     Style,
-    ToyGrid,
-    body,
     loud,
     make,
     make_all,
+    published,
+    raises,
+    world,
 )
 
 SIZE, CELL = Cell(2), Cell(2, "high")
-
-
-def world(name: str, *before: Callable[[Inputs, Output], object]) -> ToyGrid:
-    """A world in which a step does something else first."""
-    return WORLD.changed(name, body=body(WORLD.graph[name], *before))
-
-
-def raises(error: Exception) -> Callable[[Inputs, Output], None]:
-    def does(inputs: Inputs, out: Output) -> None:
-        raise error
-
-    return does
-
-
-def files(store: LocalStore) -> dict[str, bytes]:
-    """Everything that is published."""
-    found = (p for p in store.root.rglob("*") if p.is_file())
-    return {str(p): p.read_bytes() for p in found if ".staging" not in p.parts}
 
 
 @pytest.fixture
@@ -251,10 +229,10 @@ def test_an_error_of_another_kind_passes_as_it_is(store: LocalStore) -> None:
 
 
 def test_a_step_that_fails_leaves_what_was_published(made: LocalStore) -> None:
-    before = files(made)
+    before = published(made)
     with pytest.raises(NomadError):
         make(made, "loud", CELL, grid=world("loud", raises(NomadError("no"))), force=True)
-    assert files(made) == before
+    assert published(made) == before
 
 
 def test_a_retry_goes_on_in_the_same_stage(store: LocalStore) -> None:
@@ -295,80 +273,6 @@ def test_a_clock_that_is_set_back_gives_no_negative_time(store: LocalStore, monk
     grid = world("words", lambda inputs, out: monkeypatch.setattr(time, "time", lambda: clock() - 3600))
     record = make(store, "words", grid=grid).artifact.manifest
     assert record.ended == record.started and 0 <= record.seconds < 600
-
-
-# The disk.
-
-FULL = "could not write to {root}: {reason}; make room and run again. What was published before is intact"
-CLOSED = "could not write to {root}: {reason}; make it writable and run again. What was published before is intact"
-
-
-@pytest.mark.parametrize(
-    ("error", "reason", "said"),
-    [
-        (OSError(errno.ENOSPC, "x"), errno.ENOSPC, FULL),
-        (OSError(errno.EDQUOT, "x"), errno.EDQUOT, FULL),
-        (OSError(errno.EFBIG, "x"), errno.EFBIG, FULL),
-        (OSError(errno.EROFS, "x"), errno.EROFS, CLOSED),
-        # polars, safetensors and torch tell the number in words.
-        (pl.exceptions.ComputeError("No space left on device (os error 28)"), errno.ENOSPC, FULL),
-        (RuntimeError("I/O error: Read-only file system (os error 30)"), errno.EROFS, CLOSED),
-    ],
-)
-def test_a_disk_that_takes_no_more_is_one_sentence(made: LocalStore, error, reason: int, said: str) -> None:
-    before = files(made)
-    with pytest.raises(NomadError) as raised:
-        make(made, "loud", CELL, grid=world("loud", raises(error)), force=True)
-    assert str(raised.value) == "loud [2/high]: " + said.format(root=made.root, reason=os.strerror(reason))
-    assert raised.value.__cause__ is error and files(made) == before
-
-
-@pytest.mark.parametrize("code", [errno.EACCES, errno.EPERM])
-def test_permissions_are_the_stores_where_the_file_is(store: LocalStore, tmp_path: Path, code: int) -> None:
-    def refused(place: Path) -> ToyGrid:
-        return world("words", raises(OSError(code, os.strerror(code), str(place))))
-
-    with pytest.raises(NomadError, match="make it writable and run again"):
-        make(store, "words", grid=refused(store.root / "words"))
-    with pytest.raises(NomadError, match="make it writable and run again"):
-        make(store, "words", grid=refused(store.root.parent))
-    with pytest.raises(PermissionError):  # a source that may not be read
-        make(store, "words", grid=refused(tmp_path / "seeds.jsonl"))
-
-
-def test_a_disk_that_is_full_when_an_artifact_is_synced(made: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = files(made)
-
-    def full(handle: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch, pytest.raises(NomadError, match="No space left on device; make room"):
-        patch.setattr(os, "fsync", full)
-        make(made, "loud", CELL, force=True)
-    assert files(made) == before
-    listener = Recorder()
-    assert isinstance(make(made, "loud", CELL, listener, force=True), Made) and listener.resumes == [True]
-
-
-@pytest.mark.parametrize("what", ["the store", "the stage"])
-def test_a_store_that_is_removed_under_a_step_is_one_sentence(made: LocalStore, what: str) -> None:
-    def remove(inputs: Inputs, out: Output) -> None:
-        shutil.rmtree(made.root if what == "the store" else out.stage.folder)
-
-    said = rf"^loud \[2/high\]: its folder in {made.root} was removed while the step was running; run again$"
-    with pytest.raises(NomadError, match=said):
-        make(made, "loud", CELL, grid=world("loud", remove), force=True)
-    assert [a.manifest.version for a in made.versions("loud", CELL)] == ([] if what == "the store" else [1])
-
-
-def test_a_stage_that_is_removed_and_written_anew_is_not_published(made: LocalStore) -> None:
-    def replace_stage(inputs: Inputs, out: Output) -> None:
-        out.stage.folder.rename(out.stage.folder.with_name("aside"))
-        out.stage.folder.mkdir()
-
-    with pytest.raises(NomadError, match="was removed while the step was running"):
-        make(made, "loud", CELL, grid=world("loud", replace_stage), force=True)
-    assert [a.manifest.version for a in made.versions("loud", CELL)] == [1]
 
 
 def test_an_unreadable_manifest_of_a_parent_names_its_path(made: LocalStore) -> None:
