@@ -19,7 +19,7 @@ from nomad_assets.recipe.curation.embedding import PACKAGED
 from nomad_assets.recipe.generation.engine import choose_engine
 from nomad_assets.recipe.models.base_models import BUILT_IN, SMOLLM2
 from nomad_assets.recipe.models.device import computes_in_bf16
-from nomad_assets.storage import Store
+from nomad_assets.store.home import store_of
 
 State = Literal["ok", "note", "missing"]
 ENOUGH_DISK, ENOUGH_MEMORY = 5 * 2**30, 6 * 2**30
@@ -150,15 +150,17 @@ def _machine(profile: Profile) -> Iterator[Line]:
 
 
 def _places(profile: Profile) -> Iterator[Line]:
-    root = Store.of(profile).root
-    there = next(folder for folder in (root, *root.parents) if folder.exists())
+    store = store_of(profile.name)
+    there = next(folder for folder in store.database.parents if folder.exists())
     free = shutil.disk_usage(there).free / 2**30
-    if not os.access(there, os.W_OK):
-        yield Line("missing", "store", f"{root}: may not be written", "set NOMAD_HOME to a folder of yours")
+    if not store.can_write():
+        yield Line("missing", "store", f"{store.name}: may not be written", "set NOMAD_HOME to a folder of yours")
     elif free * 2**30 < ENOUGH_DISK:
-        yield Line("note", "store", f"{root}, {free:.1f} GiB free", "make room, or set NOMAD_HOME to another disk")
+        yield Line(
+            "note", "store", f"{store.name}, {free:.1f} GiB free", "make room, or set NOMAD_HOME to another disk"
+        )
     else:
-        yield Line("ok", "store", f"{root}, {free:.0f} GiB free")
+        yield Line("ok", "store", f"{store.name}, {free:.0f} GiB free")
     home = Path(os.environ.get("DAGSTER_HOME") or ".").resolve()
     if (home / "dagster.yaml").is_file():
         yield Line("ok", "Dagster", str(home))
