@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
-import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,17 +12,20 @@ from pathlib import Path
 from rich.table import Table
 
 from nomad_assets.cells import Cell
+from nomad_assets.engine.listeners import Run
+from nomad_assets.engine.runner import plan, run, serves
 from nomad_assets.errors import printable
 from nomad_assets.first_steps.estimate import Estimate, Speed, forecast, measure
-from nomad_assets.profile.grid import Grid
+from nomad_assets.grid import Grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.inspection import SHOWN, Inspection, inspect
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.evaluation.benchmarks import question_table
 from nomad_assets.recipe.models.loading import load_tokenizer, quiet
 from nomad_assets.recipe.models.turns import Turns
-from nomad_assets.steps import STEPS, is_current
-from nomad_assets.storage import Store
+from nomad_assets.steps.base import MODEL, base_model
+from nomad_assets.store.home import store_of
+from nomad_assets.store.local import LocalStore
 
 MANY_REPEATS = 0.1
 
@@ -154,18 +157,15 @@ def _remarks(profile: Profile, found: Inspection, scaffolding: int, positions: i
 @contextlib.contextmanager
 def _base_model(profile: Profile) -> Iterator[tuple[Path, float]]:
     """The folder of the profile's base model, the store's or one built for the moment, and the seconds it took."""
-    from nomad_assets.assets.inputs import build_base
-
-    store = Store.of(profile)
-    if is_current(STEPS["base_model"], Cell(), profile, Grid(profile), store):
-        stored = store.require("base_model", Cell())
+    grid, store = Grid(profile), store_of(profile.name)
+    now, stored = plan(base_model, Cell(), grid, store), store.current(base_model.name, Cell())
+    if stored is not None and serves(stored, now.wanted, now.withdrawals):
         with store.reading([stored]):
-            yield stored / "model", stored.manifest.seconds
+            yield stored / MODEL.name, stored.manifest.seconds
         return
     with tempfile.TemporaryDirectory() as folder:
-        begun = time.monotonic()
-        build_base(profile, Path(folder) / "model", {}, profile.seed)
-        yield Path(folder) / "model", time.monotonic() - begun
+        made = run(base_model, Cell(), grid, LocalStore(Path(folder)), [], Run(str(uuid.uuid4()), "inspect")).artifact
+        yield made / MODEL.name, made.manifest.seconds
 
 
 def _time(seconds: float) -> str:
