@@ -3,6 +3,9 @@
 In the main thread Dagster takes a signal for a failure of the step at hand, and goes on with the next one; raised in
 the middle of a backward pass it is lost altogether. In any other thread Dagster leaves signals alone. So the work gets
 a thread of its own, and the main thread waits for signals.
+
+A terminal sends Ctrl-C to every process that runs in it. What the work starts inherits a blocked SIGINT: it says nothing,
+and is ended by `leave`.
 """
 
 import concurrent.futures
@@ -33,6 +36,7 @@ def stoppable(work: Callable[[], Result]) -> Result:
     future: concurrent.futures.Future[Result] = concurrent.futures.Future()
 
     def run() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             future.set_result(work())
         except BaseException as error:

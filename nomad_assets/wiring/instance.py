@@ -10,27 +10,37 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock
 
+from nomad_assets.dagster_home import dagster_home, write_settings
 from nomad_assets.errors import NomadError
 
 # Tags of our runs: where and by which process they are executed.
 HOST, PROCESS = "nomad/host", "nomad/process"
 OPEN_STATES = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 LOOK_EVERY_SECONDS = 10.0
+OPENING = ".opening.lock"
+
+
+def enter_home() -> Path:
+    """Dagster's home, which DAGSTER_HOME names from then on; this folder's own is made where it has none.
+
+    Raises NomadError when DAGSTER_HOME names a folder that is not there.
+    """
+    home, ours = dagster_home(), not os.environ.get("DAGSTER_HOME")
+    if ours:
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ["DAGSTER_HOME"] = str(home)
+    if not home.is_dir():
+        raise NomadError(f"DAGSTER_HOME = {home}: no such folder; create it with a dagster.yaml in it")
+    with FileLock(home / OPENING):
+        if ours:
+            write_settings(home)
+    return home
 
 
 def instance() -> dg.DagsterInstance:
-    """The instance of `DAGSTER_HOME`, by default of this folder when it has a dagster.yaml.
-
-    Raises NomadError where there is none.
-    """
-    if "DAGSTER_HOME" not in os.environ:
-        if not Path("dagster.yaml").is_file():
-            raise NomadError("no dagster.yaml in this folder; change to the project's root, or set DAGSTER_HOME")
-        os.environ["DAGSTER_HOME"] = str(Path.cwd())
-    if not (home := Path(os.environ["DAGSTER_HOME"])).is_dir():
-        raise NomadError(f"DAGSTER_HOME = {home}: no such folder; create it with a dagster.yaml in it")
+    """The instance that the UI reads. Raises NomadError as `enter_home` does."""
     # Two processes that open a new home at once would both create its tables, and one would die of it.
-    with FileLock(home / ".opening.lock"):
+    with FileLock(enter_home() / OPENING):
         return dg.DagsterInstance.get()
 
 
