@@ -19,6 +19,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CLEAN_UP_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 0.2
 
 
 class Stopped(BaseException):
@@ -47,6 +48,9 @@ def stoppable(work: Callable[[], Result]) -> Result:
 
     with _handled(SIGNALS, stop):
         threading.Thread(target=run, daemon=True).start()
+        # Python's handler runs once this thread wakes up. A library that hooks into SIGINT has a lock's wait go on.
+        while not future.done():
+            concurrent.futures.wait([future], timeout=LOOK_EVERY_SECONDS)
         return future.result()
 
 

@@ -48,8 +48,9 @@ def forecast_lines(steps: list[Expected], measured: dict[str, float]) -> list[st
         takes = f"about {duration(sum(seconds))}" if seconds else "little"
         table.add_row(escape(place_names(asset, _cells(group))), escape(why), takes)
     known = [found for step in steps if (found := _seconds(step, measured)) is not None]
-    source = "earlier runs and measuring this machine" if measured else "earlier runs"
-    total = f"{len(steps)} steps, about {duration(sum(known))} in all, by {source}"
+    sources = ["earlier runs"] if any(step.seconds is not None for step in steps) else []
+    sources += ["measuring this machine"] if measured else []
+    total = f"{len(steps)} steps, about {duration(sum(known))} in all, by {' and '.join(sources)}"
     return [table, f"{total}; what depends on a step is not made if the step comes out as it was"]
 
 

@@ -12,7 +12,7 @@ from rich.markdown import Markdown
 from rich.markup import escape
 
 from nomad_assets.cli.display import Display
-from nomad_assets.cli.terminal import ProfileOption, console, errors, note, short
+from nomad_assets.cli.terminal import ProfileOption, console, errors, note, own_console, short
 from nomad_assets.errors import NomadError
 
 WARNED_OF_BY_DAGSTER = "ignore:Function `dev_command` is superseded"
@@ -42,7 +42,7 @@ def run(
     """
     from nomad_assets.stopping import Stopped, leave, stoppable
 
-    display, shown = Display(console), []
+    display, shown = Display(own_console()), []
 
     def work() -> list[str]:
         with display.busy("loading the profile and the steps"):

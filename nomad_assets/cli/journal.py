@@ -103,9 +103,8 @@ class Journal(Listener):
                 unknown += 1
             else:
                 seconds += left
-        words = [f"{done} of {self.total} steps"]
-        if seconds >= 1 or not unknown:
-            words.append(f"about {duration(seconds)} left")
-        if unknown:
-            words.append(f"{unknown} of unknown length")
-        return ", ".join(words)
+        words = f"{done} of {self.total} steps"
+        if unknown == len(self.ahead) > 0:
+            return f"{words}, time left not known yet"
+        rest = f" and {unknown} steps of unknown length" if unknown else ""
+        return f"{words}, about {duration(seconds)}{rest} left"

@@ -25,6 +25,15 @@ ProfileOption = Annotated[
 ]
 
 
+def own_console() -> Console:
+    """Standard error by a handle of its own: while a step runs, Dagster sends the usual one to the step's log."""
+    try:
+        handle = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):  # no file, as in tests
+        return console
+    return Console(file=open(handle, "w", encoding=sys.stderr.encoding, errors="replace", buffering=1))
+
+
 def open_store(profile: str | None) -> "Store":
     from nomad_assets.profile.load import load_profile
     from nomad_assets.store.home import store_of

@@ -9,6 +9,7 @@ import dagster as dg
 
 from nomad_assets.cells import Cell
 from nomad_assets.definitions import definitions_of
+from nomad_assets.engine.fingerprint import place_name
 from nomad_assets.wiring.instance import instance, tags_of_this_process, without_dead_runs
 from nomad_assets.wiring.jobs import LINEAGE, stages
 from nomad_assets.wiring.orders import Job
@@ -54,7 +55,7 @@ class Execution:
         if forced:
             config["ops"] = {op: {"config": {"force": True}} for op, name in ops.items() if name in forced}
         self._definitions = self._definitions or definitions_of(self.work)
-        with self._waiting_said():
+        with self._waiting_said(ops, job.place):
             result = self._definitions.resolve_job_def(names.of_grid(job.stage)).execute_in_process(
                 instance=self.dagster, partition_key=partition_key(job.place), asset_selection=list(keys.values()),
                 run_config=config, tags={**self.work.tags, **tags_of_this_process()}, raise_on_error=False,
@@ -68,15 +69,17 @@ class Execution:
         return Outcome(failures, [ops[event.step_key] for event in broken if event.step_key in ops], warnings)
 
     @contextlib.contextmanager
-    def _waiting_said(self) -> Iterator[None]:
+    def _waiting_said(self, ops: dict[str, str], place: Cell) -> Iterator[None]:
         """Say once when a step waits for a slot of Dagster's pool, which nobody else does."""
         done, ours = threading.Event(), tags_of_this_process()
 
         def look() -> None:
             while not done.wait(LOOK_EVERY_SECONDS):
                 with contextlib.suppress(Exception):  # a database that was busy; the next look is seconds away
-                    if text := self._what_is_waited_for(ours):
-                        self.say(text)
+                    if waiting := self._what_is_waited_for(ours):
+                        step, pool, holder = waiting
+                        name = place_name(ops.get(step, step), place)
+                        self.say(f"{name}: waiting for the {pool}, which another run holds for {holder}")
                         return
 
         thread = threading.Thread(target=look, daemon=True)
@@ -87,20 +90,17 @@ class Execution:
             done.set()
             thread.join()
 
-    def _what_is_waited_for(self, ours: dict[str, str]) -> str | None:
-        open_runs = {
-            run.run_id
-            for run in self.dagster.get_runs(dg.RunsFilter(tags=ours, statuses=[dg.DagsterRunStatus.STARTED]))
-        }
+    def _what_is_waited_for(self, ours: dict[str, str]) -> tuple[str, str, str] | None:
+        """The step of ours that waits, for which pool, and the step that holds it."""
+        started = dg.RunsFilter(tags=ours, statuses=[dg.DagsterRunStatus.STARTED])
+        runs = {run.run_id for run in self.dagster.get_runs(started)}
         storage = self.dagster.event_log_storage
         for pool in storage.get_concurrency_keys():
             info = storage.get_concurrency_info(pool)
-            waiting = [
-                step for step in info.pending_steps if step.run_id in open_runs and step.assigned_timestamp is None
-            ]
-            if waiting:
-                holders = ", ".join(sorted({slot.step_key or slot.run_id for slot in info.claimed_slots}))
-                return f"{waiting[0].step_key}: waiting for the {pool}, which {holders or 'another run'} holds"
+            others = sorted(slot.step_key for slot in info.claimed_slots if slot.run_id not in runs)
+            for step in info.pending_steps:
+                if step.run_id in runs and step.assigned_timestamp is None and others:
+                    return step.step_key, pool, ", ".join(others)
         return None
 
 
