@@ -28,7 +28,7 @@ class Journal(Listener):
         self.at: tuple[str, Cell] | None = None
         self.begun = 0.0
         self.stages: dict[str, float] = {}
-        """Stage of the step at work -> the total that it named first."""
+        """Stage of the step at work -> the total that it named first; 0 where all of it was done then."""
         self.share: float | None = None
 
     def expect(self, steps: list[Expected]) -> None:
@@ -53,8 +53,8 @@ class Journal(Listener):
 
     def progressed(self, attempt: Attempt, stage: str, done: float, total: float, facts: dict[str, float]) -> None:
         # A total that grows with what is done, as of questions that a task brings along, is none.
-        known = total > 0 and self.stages.setdefault(stage, total) == total
-        self.share = min(done / total, 1.0) if known else None
+        known = self.stages.setdefault(stage, total if done < total else 0.0) == total > 0
+        self.share = done / total if known else None
         words = [stage] if known else [f"{stage}: {done:.0f} done"]
         words += [f"{value:.4g} {UNITS.get(name, name)}" for name, value in facts.items() if name != "seconds_left"]
         if (left := facts.get("seconds_left", self._left_of_step())) is not None:
