@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from nomad_assets.cells import Cell
-from nomad_assets.engine.fingerprint import Change, drift, library_drift
+from nomad_assets.engine.fingerprint import Change, drift, library_drift, place_name
 from nomad_assets.engine.machine import libraries
 from nomad_assets.engine.runner import is_withdrawn, plan
 from nomad_assets.engine.step import Step
@@ -36,7 +36,7 @@ class PlaceStatus:
 
     @property
     def place(self) -> str:
-        return f"{self.step.name} [{self.cell.label}]"
+        return place_name(self.step.name, self.cell)
 
     def record(self) -> dict:
         """As JSON."""
@@ -67,6 +67,8 @@ def _status(step: Step, cell: Cell, grid: Grid, store: Store, withdrawals: list[
     if artifact is None:
         return PlaceStatus(step, cell, "missing")
     notes = [str(change) for change in library_drift(artifact.manifest, libraries())]
+    if damage := _damage(artifact):
+        return PlaceStatus(step, cell, "unreadable", [damage], notes, artifact)
     if is_withdrawn(artifact, withdrawals):
         return PlaceStatus(step, cell, "withdrawn", ["made with a withdrawn seed row"], notes, artifact)
     waits = [
@@ -87,23 +89,35 @@ def _status(step: Step, cell: Cell, grid: Grid, store: Store, withdrawals: list[
     return PlaceStatus(step, cell, state, [str(reason) for reason in reasons], notes, artifact)
 
 
+def _damage(artifact: Artifact) -> str | None:
+    """What is wrong with an artifact's files, as far as their names and sizes tell; checks compare contents."""
+    for name, facts in artifact.manifest.files.items():
+        try:
+            size = (artifact / name).stat().st_size
+        except FileNotFoundError:
+            return f"{name} is missing"
+        if size != facts["bytes"]:
+            return f"{name} has {size} bytes, its manifest says {facts['bytes']}"
+    return None
+
+
 def outside_grid(grid: Grid, store: Store) -> list[tuple[str, Cell]]:
     """Stored places that the profile's grid does not have, after sizes or arms were taken out."""
     known = {(step.name, cell) for step, cell in grid.all_places()}
     return [place for place in store.places() if place not in known]
 
 
-def seconds_before(store: Store, grid: Grid, step: Step, cell: Cell) -> float | None:
-    """What a place took the last time, or other cells of its asset did at the median; None where nothing is known."""
-    try:
-        own = store.current(step.name, cell)
-        if own is not None:
-            return own.manifest.seconds
-        others = [store.current(step.name, other) for other in grid.members(step.over)]
-    except NomadError:
-        return None
-    known = [artifact.manifest.seconds for artifact in others if artifact is not None]
-    return statistics.median(known) if known else None
+def seconds_before(states: list[PlaceStatus]) -> dict[tuple[str, Cell], float]:
+    """What each place took the last time, or other cells of its asset did at the median; without what is not known."""
+    known: dict[str, list[float]] = {}
+    for state in states:
+        if state.artifact is not None:
+            known.setdefault(state.step.name, []).append(state.artifact.manifest.seconds)
+    return {
+        (state.step.name, state.cell): state.artifact.manifest.seconds if state.artifact else statistics.median(known[state.step.name])
+        for state in states
+        if state.step.name in known
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,10 +128,12 @@ class Problems:
     """By the profile's key: files and folders that are not there."""
     places: dict[tuple[str, Cell], str]
     """Places that can never be made."""
+    pool: str | None = None
+    """Why the seed pool cannot be built."""
 
     def words(self) -> list[str]:
-        places = [f"{name} [{cell.label}]: {text}" for (name, cell), text in self.places.items()]
-        return [f"{key}: {text}" for key, text in self.missing.items()] + places
+        places = [f"{place_name(*place)}: {text}" for place, text in self.places.items()]
+        return [f"{key}: {text}" for key, text in self.missing.items()] + places + ([self.pool] if self.pool else [])
 
 
 def problems(grid: Grid, store: Store) -> Problems:
@@ -126,7 +142,12 @@ def problems(grid: Grid, store: Store) -> Problems:
     A pool that is not current is built in memory, where all its sources are local.
     """
     missing = missing_files(grid.profile)
-    return Problems(missing, {} if missing else _sizes_beyond_the_pool(grid, store))
+    if missing:
+        return Problems(missing, {})
+    try:
+        return Problems({}, _sizes_beyond_the_pool(grid, store))
+    except NomadError as error:
+        return Problems({}, {}, str(error))
 
 
 def missing_files(profile: Profile) -> dict[str, str]:
@@ -155,14 +176,8 @@ def _sizes_beyond_the_pool(grid: Grid, store: Store) -> dict[tuple[str, Cell], s
     rows = _pool_rows(grid, store)
     if rows is None:
         return {}
-    return {
-        (
-            "seed_subset",
-            Cell(size),
-        ): f"grid.train_sizes: {size} is larger than the seed pool of {rows} rows; use at most {rows}"
-        for size in grid.train_sizes
-        if size > rows
-    }
+    text = "grid.train_sizes: {} is larger than the seed pool of {} rows; use at most {}"
+    return {("seed_subset", Cell(size)): text.format(size, rows, rows) for size in grid.train_sizes if size > rows}
 
 
 def _pool_rows(grid: Grid, store: Store) -> int | None:
@@ -172,7 +187,10 @@ def _pool_rows(grid: Grid, store: Store) -> int | None:
 
     step = grid.graph["seed_examples"]
     now = plan(step, Cell(), grid, store)
-    current = store.current(step.name, Cell())
+    try:
+        current = store.current(step.name, Cell())
+    except NomadError:
+        current = None  # its manifest cannot be read
     if current is not None and current.manifest.fingerprint == now.wanted.digest:
         return current.manifest.rows
     sources = [*now.config.seeds, *(benchmark.source for benchmark in now.config.benchmarks)]

@@ -3,6 +3,9 @@
 In the main thread Dagster takes a signal for a failure of the step at hand, and goes on with the next one; raised in
 the middle of a backward pass it is lost altogether. In any other thread Dagster leaves signals alone. So the work gets
 a thread of its own, and the main thread waits for signals.
+
+A terminal sends Ctrl-C to every process that runs in it. What the work starts inherits a blocked SIGINT: it says nothing,
+and is ended by `leave`.
 """
 
 import concurrent.futures
@@ -16,6 +19,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CLEAN_UP_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 0.2
 
 
 class Stopped(BaseException):
@@ -33,6 +37,7 @@ def stoppable(work: Callable[[], Result]) -> Result:
     future: concurrent.futures.Future[Result] = concurrent.futures.Future()
 
     def run() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             future.set_result(work())
         except BaseException as error:
@@ -43,6 +48,9 @@ def stoppable(work: Callable[[], Result]) -> Result:
 
     with _handled(SIGNALS, stop):
         threading.Thread(target=run, daemon=True).start()
+        # Python's handler runs once this thread wakes up. A library that hooks into SIGINT has a lock's wait go on.
+        while not future.done():
+            concurrent.futures.wait([future], timeout=LOOK_EVERY_SECONDS)
         return future.result()
 
 

@@ -1,6 +1,5 @@
 """The grid from a terminal, as real Dagster runs in the instance that the UI shows."""
 
-import json
 import os
 import socket
 import sys
@@ -12,8 +11,11 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
 
-from nomad_assets.cli.terminal import Bars, ProfileOption, console, errors, short
+from nomad_assets.cli.display import Display
+from nomad_assets.cli.terminal import ProfileOption, console, errors, note, own_console, short
 from nomad_assets.errors import NomadError
+
+WARNED_OF_BY_DAGSTER = "ignore:Function `dev_command` is superseded"
 
 
 def run(
@@ -23,78 +25,88 @@ def run(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Stop after this asset; only what it needs is made.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Make artifacts again although nothing changed.")] = False,
+    force_asset: Annotated[
+        list[str] | None, typer.Option(help="Make this asset again, and what depends on it if it comes out different.")
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Also make again what is damaged: files lost or changed, manifests unreadable."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be made, why, and how long it will take.")
+    ] = False,
 ) -> None:
     """Run the grid; what has not changed is reused, what was interrupted is continued.
 
     Example: nomad-assets run --profile quickstart --cell 64/unmasked --until curated_corpus
     """
-    from nomad_assets.runs import cancel_own_runs, run_grid
     from nomad_assets.stopping import Stopped, leave, stoppable
 
+    display, shown = Display(own_console()), []
+
+    def work() -> list[str]:
+        with display.busy("loading the profile and the steps"):
+            from nomad_assets.cli.journal import Journal
+            from nomad_assets.wiring.orders import Order
+            from nomad_assets.wiring.runs import run_grid
+
+        order = Order(cell or [], until, force, force_asset or [], repair)
+        if dry_run:
+            from nomad_assets.cli.forecasts import what_would_be_made
+
+            found = what_would_be_made(profile, order, display)
+            shown.extend(found.lines)
+            return found.failures
+        journal = Journal(display)
+        return run_grid(profile, order, display.say, [journal], journal.expect)
+
     try:
-        with errors(), Bars() as bars:
-
-            def say(text: str) -> None:
-                bars.progress.console.print(escape(text), highlight=False, soft_wrap=True)
-
-            failures = stoppable(lambda: run_grid(profile, cell or [], until, force, bars.update, say))
+        with errors(), display:
+            failures = stoppable(work)
     except Stopped as stopped:
-        console.print("[yellow]interrupted[/]; run it again and it goes on where it was", soft_wrap=True)
-        leave(stopped.number, cancel_own_runs)
+        console.print("[yellow]stopped[/]; run again to go on", soft_wrap=True)
+        leave(stopped.number, _close_runs)
+    for line in shown:
+        Console().print(line, highlight=False, markup=False, soft_wrap=isinstance(line, str))
+    for failure in failures:
+        console.print(f"[red]failed[/] {escape(failure)}", highlight=False, soft_wrap=True)
     if failures:
-        for failure in failures:
-            console.print(f"[red]failed[/] {escape(failure)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
 
 
+def _close_runs() -> None:
+    if "dagster" in sys.modules:  # else nothing was run yet
+        from nomad_assets.wiring.instance import cancel_own_runs
+
+        cancel_own_runs()
+
+
 def report(profile: ProfileOption = None) -> None:
-    """Print the current report and where its HTML lies.
+    """Print the current report and where its HTML lies; a line on standard error when it is out of date or incomplete.
 
     Example: nomad-assets report > report.md
     """
     from nomad_assets.cells import Cell
+    from nomad_assets.cli.listing import remarks_on_report
+    from nomad_assets.grid import Grid
     from nomad_assets.profile.load import load_profile
-    from nomad_assets.storage import Store
+    from nomad_assets.steps.report import HTML, MARKDOWN
+    from nomad_assets.store.home import store_of
 
     with errors():
-        artifact = Store.of(load_profile(profile)).require("recipe_report", Cell())
-        text = (artifact / "report.md").read_text(encoding="utf-8")
+        loaded = load_profile(profile)
+        store = store_of(loaded.name)
+        artifact = store.require("recipe_report", Cell())
+        with store.reading([artifact]):
+            text = (artifact / MARKDOWN.name).read_text(encoding="utf-8")
         out = Console()
         if out.is_terminal:
             out.print(Markdown(text))
         else:
             print(text, flush=True)
-    console.print(escape(f"HTML: {short(artifact / 'report.html')}"), highlight=False, soft_wrap=True)
-
-
-def check(
-    profile: ProfileOption = None,
-    asset: Annotated[list[str] | None, typer.Option(help="Only this asset's checks; may be given again.")] = None,
-    cell: Annotated[list[str] | None, typer.Option(help="Only this cell, such as 64/unmasked.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="All results as JSON on standard output.")] = False,
-) -> None:
-    """Check everything that is stored; exit 1 when a check of severity ERROR fails or cannot be run.
-
-    Example: nomad-assets check --profile quickstart --asset curated_corpus
-    """
-    from nomad_assets.check_runs import check_store
-
-    with errors():
-        results = check_store(profile, asset or [], cell or [])
-    failed = [result for result in results if not result.finding.passed]
-    for result in failed:
-        colour = "red" if result.is_error else "yellow"
-        console.print(
-            f"[{colour}]{result.severity}[/] {escape(f'{result.place} {result.check.name}: {result.finding.text}')}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if as_json:
-        print(json.dumps([result.record() for result in results], indent=1))
-    wrong = sum(result.is_error for result in failed)
-    console.print(f"{len(results)} checks: {wrong} errors, {len(failed) - wrong} warnings", highlight=False)
-    if wrong:
-        raise typer.Exit(1)
+        for line in remarks_on_report(Grid(loaded), store):
+            note(line)
+    note(f"HTML: {short(artifact / HTML.name)}")
 
 
 def ui(
@@ -108,21 +120,21 @@ def ui(
     Example: nomad-assets ui --port 3001
     """
     from nomad_assets.profile.load import load_profile, profile_path
+    from nomad_assets.wiring.instance import enter_home
 
     with errors():
         load_profile(profile)
         if profile:
             os.environ["NOMAD_PROFILE"] = str(profile_path(profile).resolve())
-        if not Path("workspace.yaml").is_file():
-            raise NomadError(
-                "no workspace.yaml in this folder; change to the project's folder, or `nomad-assets init` one"
-            )
         with socket.socket() as probe:  # the webserver would fail, and its daemon run on
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 raise NomadError(f"--port {port}: {error.strerror}; give another one") from None
-    os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
+        enter_home()
+    known = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join([*([known] if known else []), WARNED_OF_BY_DAGSTER])
+    own = ["-w", "workspace.yaml"] if Path("workspace.yaml").is_file() else ["-m", "nomad_assets.definitions"]
     program = str(Path(sys.executable).parent / "dagster")
-    os.execv(program, [program, "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port)])
+    os.execv(program, [program, "dev", *own, "--host", "127.0.0.1", "--port", str(port)])

@@ -13,7 +13,7 @@ def export(
     cell: Annotated[str, typer.Argument(help="The cell, such as 64/unmasked.")],
     folder: Annotated[Path, typer.Argument(help="Where to write.")],
     profile: ProfileOption = None,
-    only: Annotated[Literal["dataset", "student"] | None, typer.Option(help="One of the two in place of both.")] = None,
+    only: Annotated[Literal["dataset", "student"] | None, typer.Option(help="Export only this part.")] = None,
     gguf: Annotated[bool, typer.Option("--gguf", help="The student as GGUF too, with llama.cpp's converter.")] = False,
     push: Annotated[
         str | None, typer.Option(help="Upload to hf://owner/name: the data set and the model of that name.")

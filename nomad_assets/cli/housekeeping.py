@@ -17,8 +17,8 @@ def withdraw(
 
     Example: nomad-assets withdraw 0a1b2c3d4e5f6071 --dry-run
     """
-    from nomad_assets.withdrawal import reach
-    from nomad_assets.withdrawal import withdraw as mark
+    from nomad_assets.lineage.withdrawal import reach
+    from nomad_assets.lineage.withdrawal import withdraw as mark
 
     with errors():
         store = open_store(profile)
@@ -39,21 +39,30 @@ def withdraw(
 def prune(
     profile: ProfileOption = None,
     keep: Annotated[int, typer.Option(help="Versions of each artifact to keep, the current one included.")] = 1,
+    outside: Annotated[
+        bool, typer.Option("--outside", help="Also remove what the profile's grid does not have any more.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
 ) -> None:
     """Remove superseded versions and staging leftovers; lineage still answers for them.
 
+    Artifacts of sizes, arms or assets that left the profile are listed, and stay without --outside.
+
     Example: nomad-assets prune --keep 2 --dry-run
     """
-    from nomad_assets.profile.load import load_profile
-    from nomad_assets.retention import prune as remove
-
     with errors():
-        store = open_store(profile)
-        found = remove(store, load_profile(profile), keep, dry_run)
+        from nomad_assets.grid import Grid
+        from nomad_assets.lineage.retention import prune as remove
+        from nomad_assets.profile.load import load_profile
+        from nomad_assets.store.home import store_of
+
+        grid = Grid(load_profile(profile))
+        found = remove(grid, store_of(grid.profile.name), keep, dry_run, outside)
     for leftover in found:
-        print(f"{leftover.size / 2**20:10.1f} MiB  {leftover.what:<18} {leftover.path.relative_to(store.root)}")
+        stays = "" if leftover.removed else "  (stays; --outside removes it)"
+        print(f"{leftover.size / 2**20:10.1f} MiB  {leftover.what:<18} {leftover.place}{stays}")
+    gone = [leftover for leftover in found if leftover.removed]
     console.print(
-        f"{len(found)} {'would be ' if dry_run else ''}removed, {sum(x.size for x in found) / 2**20:.1f} MiB",
+        f"{len(gone)} {'would be ' if dry_run else ''}removed, {sum(x.size for x in gone) / 2**20:.1f} MiB",
         highlight=False,
     )

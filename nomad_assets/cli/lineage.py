@@ -85,6 +85,4 @@ def sync(
     with errors():
         store = open_store(profile)
         count = lineage.rebuild(store) if rebuild else lineage.sync(store)
-    console.print(
-        escape(f"{count} artifacts read into {short(lineage.path_of(store))}"), highlight=False, soft_wrap=True
-    )
+    console.print(escape(f"{count} artifacts read into {short(store.database)}"), highlight=False, soft_wrap=True)

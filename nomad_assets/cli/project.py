@@ -54,17 +54,24 @@ def inspect(
 
     Example: nomad-assets inspect data/seeds.jsonl --no-estimate
     """
-    from nomad_assets.first_steps.survey import survey
-    from nomad_assets.profile.load import load_profile
-
     with errors(), console.status("reading and measuring"):
-        found = survey(load_profile(profile), seeds, estimate)
+        from nomad_assets.first_steps.survey import survey
+        from nomad_assets.grid import Grid
+        from nomad_assets.profile.load import load_profile
+        from nomad_assets.status import problems
+        from nomad_assets.store.home import store_of
+
+        loaded = load_profile(profile)
+        found = survey(loaded, seeds, estimate)
+        wrong = problems(Grid(loaded), store_of(loaded.name)).words()
     if as_json:
         print(json.dumps(found.record(), indent=1, ensure_ascii=False))
     else:
         out = Console()
         for part in found.words():
             out.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
+    for text in wrong:
+        console.print(f"[red]problem[/] profile {escape(f'{loaded.name}: {text}')}", highlight=False, soft_wrap=True)
 
 
 def doctor(profile: ProfileOption = None) -> None:
@@ -72,11 +79,11 @@ def doctor(profile: ProfileOption = None) -> None:
 
     Example: nomad-assets doctor
     """
-    from nomad_assets.first_steps.doctor import examine
-
     titles = ("", "what", "found", "what to do")
     table = Table(*(Column(title, overflow="fold") for title in titles), box=None, pad_edge=False)
     with errors(), console.status("looking"):
+        from nomad_assets.first_steps.doctor import examine
+
         lines = list(examine(profile))
     for line in lines:
         words = (escape(text) for text in (line.what, line.found, line.remedy))

@@ -1,17 +1,18 @@
-"""The console, how errors end, and progress bars."""
+"""The console, how errors end, and what a run says while it works."""
 
 import os
 import sys
-import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from nomad_assets.errors import NomadError
+
+if TYPE_CHECKING:
+    from nomad_assets.store.protocol import Store
 
 console = Console(stderr=True)
 ProfileOption = Annotated[
@@ -24,15 +25,36 @@ ProfileOption = Annotated[
 ]
 
 
-def open_store(profile: str | None):
-    from nomad_assets.profile.load import load_profile
-    from nomad_assets.storage import Store
+def own_console() -> Console:
+    """Standard error by a handle of its own: while a step runs, Dagster sends the usual one to the step's log."""
+    try:
+        handle = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):  # no file, as in tests
+        return console
+    return Console(file=open(handle, "w", encoding=sys.stderr.encoding, errors="replace", buffering=1))
 
-    return Store.of(load_profile(profile))
+
+def open_store(profile: str | None) -> "Store":
+    from nomad_assets.profile.load import load_profile
+    from nomad_assets.store.home import store_of
+
+    return store_of(load_profile(profile).name)
 
 
 def short(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def note(text: str) -> None:
+    """A line on standard error, as it stands."""
+    console.print(escape(text), highlight=False, soft_wrap=True)
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 class errors:
@@ -52,40 +74,3 @@ class errors:
             )
             console.print(f"[red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
             raise typer.Exit(2) from None
-
-
-class Bars:
-    """A bar per running step on a terminal; a line now and then elsewhere."""
-
-    def __init__(self) -> None:
-        self.progress = Progress(
-            TextColumn("{task.description:<32}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>4.0f}%"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[facts]}"), console=console, transient=True,
-        )  # fmt: skip
-        self.label: str | None = None
-        self.task = None
-        self.printed = time.monotonic()
-
-    def __enter__(self) -> "Bars":
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
-
-    def update(self, label: str, done: float, total: float, facts: dict[str, float]) -> None:
-        if label != self.label:
-            if self.task is not None:
-                self.progress.remove_task(self.task)
-            self.label, self.task = label, self.progress.add_task(label, facts="")
-        self.progress.update(self.task, completed=done, total=total, facts=_facts(facts))
-        if not console.is_terminal and time.monotonic() - self.printed > 10:
-            self.printed = time.monotonic()
-            console.print(f"  {label}: {done:.0f} of {total:.0f}  {_facts(facts)}", highlight=False, soft_wrap=True)
-
-
-def _facts(facts: dict[str, float]) -> str:
-    names = {"tokens_per_second": "tokens/s", "seconds_left": "s left"}
-    return "  ".join(
-        f"{value:.4g} {names[key]}" if key in names else f"{key} {value:.4g}" for key, value in facts.items()
-    )

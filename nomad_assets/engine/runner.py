@@ -108,7 +108,7 @@ def run(
                 again = plan(step, cell, grid, store)
                 if (again.wanted, again.withdrawals) != (now.wanted, now.withdrawals):
                     continue  # while this step waited for its place, what it reads changed
-                current = store.current(step.name, cell)
+                current = _newest(step, cell, store, force)
                 if not force and serves(current, now.wanted, now.withdrawals):
                     store.discard(stage)
                     audience.tell("reused", attempt, current)
@@ -122,6 +122,16 @@ def run(
         if problem is None:
             raise
         raise NomadError(f"{place}: {problem}") from error
+
+
+def _newest(step: Step, cell: Cell, store: Store, force: bool) -> Artifact | None:
+    """What there is. With `force` what cannot be read counts as nothing, so that it can be made again."""
+    try:
+        return store.current(step.name, cell)
+    except NomadError:
+        if force:
+            return None
+        raise
 
 
 def _make(

@@ -13,7 +13,9 @@ import psutil
 from packaging.requirements import Requirement
 
 from nomad_assets.dagster_home import SETTINGS, dagster_home
+from nomad_assets.engine.fingerprint import place_name
 from nomad_assets.errors import NomadError
+from nomad_assets.grid import Grid
 from nomad_assets.plugins import is_plugin
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
@@ -21,6 +23,7 @@ from nomad_assets.recipe.curation.embedding import PACKAGED
 from nomad_assets.recipe.generation.engine import choose_engine
 from nomad_assets.recipe.models.base_models import BUILT_IN, SMOLLM2
 from nomad_assets.recipe.models.device import computes_in_bf16
+from nomad_assets.status import problems
 from nomad_assets.store.home import store_of
 
 State = Literal["ok", "note", "missing"]
@@ -53,6 +56,7 @@ def examine(profile_name: str | None) -> Iterator[Line]:
     yield Line("ok", "profile", f"{profile.name}: sizes {sizes}; arms {', '.join(profile.grid.prompt_loss)}")
     yield from _needs(profile)
     yield from _sources(profile)
+    yield from _sizes(profile)
     yield from _machine(profile)
     yield from _places(profile)
 
@@ -122,6 +126,15 @@ def _sources(profile: Profile) -> Iterator[Line]:
     for key, path in named:
         if not path.startswith("hf://") and not is_plugin(path) and not Path(profile.resolve(path)).exists():
             yield Line("missing", key, f"{path}: no such file or folder", f"put it at {profile.resolve(path)}")
+
+
+def _sizes(profile: Profile) -> Iterator[Line]:
+    """What of the grid can never be made from these sources."""
+    found = problems(Grid(profile), store_of(profile.name))
+    for place, text in found.places.items():
+        yield Line("missing", place_name(*place), text, "add examples, or take the size out of grid.train_sizes")
+    if found.pool:
+        yield Line("missing", "seeds", found.pool, "correct the rows")
 
 
 def _machine(profile: Profile) -> Iterator[Line]:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 
 from rich.table import Table
 
@@ -16,15 +17,17 @@ from nomad_assets.cells import Cell
 from nomad_assets.engine.listeners import Run
 from nomad_assets.engine.runner import plan, run, serves
 from nomad_assets.errors import printable
-from nomad_assets.first_steps.estimate import Estimate, Speed, forecast, measure
+from nomad_assets.first_steps.estimate import READ, Estimate, Speed, forecast, measure
 from nomad_assets.grid import Grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.inspection import SHOWN, Inspection, inspect
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.evaluation.benchmarks import question_table, scorer_of
 from nomad_assets.recipe.models.loading import load_tokenizer, quiet
-from nomad_assets.recipe.models.turns import Turns
+from nomad_assets.recipe.models.turns import Turns, training_rows
 from nomad_assets.steps.base import MODEL, base_model
+from nomad_assets.steps.benchmarks import questions_of
+from nomad_assets.steps.seeds import seed_examples
 from nomad_assets.store.home import store_of
 from nomad_assets.store.local import LocalStore
 
@@ -125,6 +128,32 @@ def survey(profile: Profile, source: str, estimate: bool) -> Survey:
     tasks = [benchmark.task for benchmark in profile.benchmarks.values() if benchmark.task]
     remarks = list(_remarks(profile, found, scaffolding, positions))
     return Survey(source, profile.name, profile.base_model.source, found, speed, lines, tasks, remarks)
+
+
+def seconds_on_this_machine(profile: Profile) -> dict[str, float]:
+    """Asset -> seconds that one of its cells takes at the mean, measured with the profile's own seeds.
+
+    Assets that take seconds at most are left out. Raises NomadError on rows or a model that cannot be read, and when no row
+    fits in `teacher.max_length`.
+    """
+    quiet()
+    grid = Grid(profile)
+    config = seed_examples.config.of(grid, Cell(), {})
+    questions = questions_of(config.benchmarks)
+    counts = dict(questions.group_by("benchmark").len().iter_rows())
+    with _base_model(profile) as (base, seconds):
+        turns = Turns(load_tokenizer(base), str(base))
+        rows = [row for source in config.seeds for row in source.read({}).rows][:READ]
+        examples = [(row.id, row.prompt, row.response) for row in rows]
+        fitting = {
+            row.id: len(row.input_ids) for row in training_rows(turns, examples, 1.0, profile.teacher.max_length)[0]
+        }
+        speed = measure(profile, base, seconds, examples)
+        response = fmean(map(len, turns.encode_many([row.response for row in rows if row.id in fitting])))
+        prompt = fmean(fitting.values()) - response
+    lines = {line.asset: line.seconds / line.times for line in forecast(profile, speed, prompt, response, counts)}
+    scores = lines.pop("scores")
+    return {**lines, "base_scores": scores, "control_scores": scores, "student_scores": scores}
 
 
 def _positions(base: Path) -> int | None:

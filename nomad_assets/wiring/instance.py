@@ -17,23 +17,30 @@ from nomad_assets.errors import NomadError
 HOST, PROCESS = "nomad/host", "nomad/process"
 OPEN_STATES = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
 LOOK_EVERY_SECONDS = 10.0
+OPENING = ".opening.lock"
 
 
-def instance() -> dg.DagsterInstance:
-    """The instance of `DAGSTER_HOME`; else of this folder when it has a dagster.yaml, else of its `data/dagster`, which is
-    made with the settings that ship.
+def enter_home() -> Path:
+    """Dagster's home, which DAGSTER_HOME names from then on; this folder's own is made where it has none.
 
     Raises NomadError when DAGSTER_HOME names a folder that is not there.
     """
-    home, given = dagster_home(), bool(os.environ.get("DAGSTER_HOME"))
-    if given and not home.is_dir():
+    home, ours = dagster_home(), not os.environ.get("DAGSTER_HOME")
+    if ours:
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ["DAGSTER_HOME"] = str(home)
+    if not home.is_dir():
         raise NomadError(f"DAGSTER_HOME = {home}: no such folder; create it with a dagster.yaml in it")
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ["DAGSTER_HOME"] = str(home)
-    # Two processes that open a new home at once would both create its tables, and one would die of it.
-    with FileLock(home / ".opening.lock"):
-        if not given:
+    with FileLock(home / OPENING):
+        if ours:
             write_settings(home)
+    return home
+
+
+def instance() -> dg.DagsterInstance:
+    """The instance that the UI reads. Raises NomadError as `enter_home` does."""
+    # Two processes that open a new home at once would both create its tables, and one would die of it.
+    with FileLock(enter_home() / OPENING):
         return dg.DagsterInstance.get()
 
 

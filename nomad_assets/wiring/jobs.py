@@ -4,16 +4,10 @@ import dagster as dg
 
 from nomad_assets.cells import Over
 from nomad_assets.engine.step import Step
+from nomad_assets.wiring.stages import STAGES, stages_of
 from nomad_assets.wiring.work import Work
 
 LINEAGE = "lineage_db"
-# In the order in which `nomad-assets run` goes through them: of the grid, of a size, of a cell, of the grid again.
-STAGES = {
-    "inputs": "Seed pool, benchmark questions, base model and its scores.",
-    "controls": "Seed subset, seed-only student and its scores, per train size.",
-    "grid": "Everything of one cell, from teacher to student scores. Backfill it over sizes and arms.",
-    "report": "The report over all cells that exist, and the lineage database.",
-}
 # A step that dies is tried again and goes on from its checkpoint or its last whole shard. Bad data is never retried:
 # it raises Failure(allow_retries=False).
 RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
@@ -21,7 +15,7 @@ RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
 def stages(work: Work) -> dict[str, list[Step]]:
     """Steps by the stage that runs them together."""
-    return dict(zip(STAGES, work.grid.graph.stages(), strict=True))
+    return stages_of(work.grid.graph)
 
 
 def job_of(work: Work, asset: str) -> str:

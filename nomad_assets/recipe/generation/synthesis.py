@@ -181,9 +181,9 @@ def synthesize(
     seconds = 0.0
 
     def report(running: int, share: float) -> None:
-        # Whichever bound is nearer says how far the work is. What a shard completes is known at its end.
+        # Whichever bound is nearer says how far the work is. What a shard completes is known at its end, and told from then on.
         near = max(done / settings.target, (attempts + share * running) / settings.max_attempts)
-        facts: dict[str, float] = {"attempts": attempts, "completed": done}
+        facts: dict[str, float] = {"attempts": attempts, "completed": done} if attempts else {}
         if seconds:
             facts["tokens_per_second"] = tokens / seconds
         progress("synthesis", min(near, 1.0) * settings.target, settings.target, facts)
