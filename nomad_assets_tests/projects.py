@@ -36,16 +36,13 @@ def new_project(folder: Path) -> Path:
 
 def dg(project: Path, home: Path, *words: str) -> subprocess.CompletedProcess:
     """`dg` with these words in a project, with the entry points that pyproject.toml declares here, installed or not."""
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    points = declared["entry-points"][GROUP]
-    record = home / "installed" / f"{declared['name'].replace('-', '_')}-{declared['version']}.dist-info"
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"][GROUP]
+    record = home / "installed" / "nomad_assets-0.dist-info"
     record.mkdir(parents=True, exist_ok=True)
-    (record / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {declared['name']}\nVersion: {declared['version']}\n"
-    )
-    lines = [f"[{GROUP}]", *(f"{name} = {value}" for name, value in points.items())]
-    (record / "entry_points.txt").write_text("\n".join(lines) + "\n")
-    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    (record / "METADATA").write_text("Metadata-Version: 2.1\nName: nomad-assets\nVersion: 0\n", encoding="utf-8")
+    points = "\n".join(f"{name} = {value}" for name, value in declared.items())
+    (record / "entry_points.txt").write_text(f"[{GROUP}]\n{points}\n", encoding="utf-8")
+    (home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     scripts = Path(sys.executable).parent
     paths = [str(record.parent), str(project / "src"), str(ROOT)]
     environment = {

@@ -1,11 +1,14 @@
-"""The component NomadGrid: what `dg` says of it, what it makes of its attributes, and the example project."""
+"""The component NomadGrid: its page, what `dg` says of it, what becomes of its attributes, and the example project."""
 
+import re
 import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
+import nomad_assets as na
 from nomad_assets import NomadGrid
 from nomad_assets.component import find_executor
 from nomad_assets.errors import NomadError
@@ -33,18 +36,47 @@ def done(project: Path, home: Path, *words: str) -> str:
     return found.stdout
 
 
+# The page docs/dagster-projects.md
+
+
+def blocks(language: str) -> list[str]:
+    page = (ROOT / "docs" / "dagster-projects.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, flags=re.M | re.S)
+
+
 @pytest.mark.system
-def test_dg_lists_scaffolds_and_checks_two_grids(tmp_path: Path) -> None:
-    home, project = tmp_path / "home", projects.new_project(tmp_path / "project")
-    home.mkdir()
-    assert "nomad_assets.NomadGrid" in done(project, home, "list", "components")
-    done(project, home, "scaffold", "defs", "nomad_assets.NomadGrid", "mygrid")
-    done(project, home, "scaffold", "defs", "nomad_assets.NomadGrid", "other-grid", "--profile", "smoke")
-    done(project, home, "check", "defs")  # and its YAML before
-    written = [project / "src/mine/defs" / name / "defs.yaml" for name in ("mygrid", "other-grid")]
-    first, second = (path.read_text(encoding="utf-8") for path in written)
-    assert "profile: quickstart" in first and "key_prefix: mygrid" in first
-    assert "profile: smoke" in second and "key_prefix: other_grid" in second
+def test_the_pages_commands_list_scaffold_and_check_two_grids(tmp_path: Path) -> None:
+    project = projects.new_project(tmp_path / "project")
+    (commands,) = blocks("sh dg")
+    said = [done(project, tmp_path, *line.split()[1:]) for line in commands.splitlines()]
+    assert "nomad_assets.NomadGrid" in said[0]
+    written = [project / "src" / "mine" / "defs" / name / "defs.yaml" for name in ("trivia", "sums")]
+    attributes = [yaml.safe_load(path.read_text(encoding="utf-8"))["attributes"] for path in written]
+    assert attributes == [
+        {"profile": "quickstart", "key_prefix": "trivia"}, {"profile": "smoke", "key_prefix": "sums"},
+    ]  # fmt: skip
+
+
+def test_the_page_names_every_attribute() -> None:
+    (text,) = blocks("yaml")
+    component = yaml.safe_load(text)
+    assert component["type"] == f"{na.__name__}.{NomadGrid.__name__}"
+    assert list(component["attributes"]) == list(NomadGrid.model_fields)
+    rows = re.findall(
+        r"^\| `(\w+)` \|", (ROOT / "docs" / "dagster-projects.md").read_text(encoding="utf-8"), flags=re.M
+    )
+    assert rows == list(NomadGrid.model_fields)
+
+
+def test_the_pages_definitions_load() -> None:
+    (code,) = blocks("python")
+    names: dict = {}
+    exec(compile(code, "docs/dagster-projects.md", "exec"), names)
+    dg.Definitions.validate_loadable(names["defs"])
+    assert names["defs"].resolve_job_def("team__sums_report") and names["defs"].resolve_job_def("quickstart_report")
+
+
+# What `dg` refuses, and what becomes of the attributes
 
 
 @pytest.mark.system
@@ -96,6 +128,9 @@ def test_what_is_no_executor_is_named(text: str) -> None:
         find_executor(text)
 
 
+# The example project
+
+
 @pytest.mark.system
 def test_dg_checks_the_example(tmp_path: Path) -> None:
     done(EXAMPLE, tmp_path, "check", "defs")
@@ -107,7 +142,8 @@ def test_both_grids_of_the_example_are_materialised(monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(EXAMPLE)
     from two_grids.definitions import defs
 
-    loaded, cell = defs(), dg.MultiPartitionKey({"train_size": "8", "arm": "unmasked"})
+    loaded = defs()
+    cell = dg.MultiPartitionKey({"train_size": "8", "arm": "unmasked"})
     with dg.DagsterInstance.ephemeral() as instance:
         seeds = loaded.resolve_implicit_global_asset_job_def()
         made = seeds.execute_in_process(instance=instance, asset_selection=[dg.AssetKey("raw_seeds")])

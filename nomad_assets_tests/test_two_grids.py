@@ -91,7 +91,7 @@ def test_each_grid_runs_in_its_own_store(merged: dg.Definitions, instance: dg.Da
 
 @pytest.mark.parametrize("prefix", ["", "team/", "my grid", [], ["a-b"]])
 def test_a_prefix_that_names_no_job_is_refused(prefix: str | list[str]) -> None:
-    with pytest.raises(NomadError, match="key_prefix = .*: use letters, digits and '_'"):
+    with pytest.raises(NomadError, match=r"key_prefix = .*: use letters, digits and '_'"):
         Names.of("own", prefix)
 
 
