@@ -49,15 +49,22 @@ def _asset(node, graph, severities: dict[tuple[str, str], str]) -> dict:
         of_check = graph.get(dg.AssetCheckKey(node.key, check))
         assert of_check.partitions_def == node.partitions_def and of_check.description, (name, check)
     return {
-        "from": sorted(parent.to_user_string() for parent in node.parent_keys),
+        "from": _lines(sorted(parent.to_user_string() for parent in node.parent_keys)),
         "partitions": keys(node.partitions_def),
         "group": node.group_name,
         "kinds": sorted(node.kinds),
         "pools": sorted(node.pools or ()),
         "code_version": node.code_version or "",
-        "tags": {tag: value for tag, value in sorted(node.tags.items()) if not tag.startswith("dagster/kind")},
-        "checks": {check: severities[name, check] for check in checks},
+        "tags": [f"{tag}={value}" for tag, value in sorted(node.tags.items()) if not tag.startswith("dagster/kind")],
+        "checks": _lines([f"{check} {severities[name, check]}" for check in checks]),
     }
+
+
+def _lines(items: list[str]) -> list[str]:
+    """An array with one item a line."""
+    found = tomlkit.array()
+    found.extend(items)
+    return found.multiline(len(items) > 1)
 
 
 def _job(job: dg.JobDefinition) -> dict:
@@ -65,7 +72,7 @@ def _job(job: dg.JobDefinition) -> dict:
     assets = sorted(key.to_user_string() for key in layer.executable_asset_keys) if layer else []
     checked = {key.asset_key.to_user_string() for key in layer.asset_graph.asset_check_keys} if layer else set()
     assert set(assets) <= checked, f"a run of {job.name} records the checks of what it made"
-    return {"job": assets or sorted(node.name for node in job.nodes), "partitions": keys(job.partitions_def)}
+    return {"job": _lines(assets or sorted(node.name for node in job.nodes)), "partitions": keys(job.partitions_def)}
 
 
 def _automations(found) -> dict[str, str]:
