@@ -1,6 +1,6 @@
 """Everything that Dagster sees of the smoke grid, as a text to read and to compare.
 
-    python -m nomad_assets_tests.wiring.snapshot     writes it anew
+python -m nomad_assets_tests.wiring.snapshot     writes it anew
 """
 
 from pathlib import Path
@@ -54,7 +54,6 @@ def _asset(node, graph, severities: dict[tuple[str, str], str]) -> dict:
         "group": node.group_name,
         "kinds": sorted(node.kinds),
         "pools": sorted(node.pools or ()),
-        "code_version": node.code_version or "",
         "tags": [f"{tag}={value}" for tag, value in sorted(node.tags.items()) if not tag.startswith("dagster/kind")],
         "checks": _lines([f"{check} {severities[name, check]}" for check in checks]),
     }
