@@ -18,9 +18,11 @@ from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.profile_keys import changed
 
 
+SMOKE = load_profile("smoke")
+
+
 def grid_of(**settings) -> Grid:
-    profile = load_profile("smoke")
-    return Grid(profile.model_copy(update={"grid": GridSettings(**settings)}))
+    return Grid(SMOKE.model_copy(update={"grid": GridSettings(**settings)}))
 
 
 def test_arms_without_replicates_have_the_name_of_their_prompt_loss():

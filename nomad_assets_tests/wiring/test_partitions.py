@@ -14,9 +14,11 @@ from nomad_assets.profile.sections import GridSettings
 from nomad_assets.wiring.partitions import Partitions, partition_key
 
 
+SMOKE = load_profile("smoke")
+
+
 def partitions_of(**settings) -> Partitions:
-    profile = load_profile("smoke")
-    return Partitions(Grid(profile.model_copy(update={"grid": GridSettings(**settings)})))
+    return Partitions(Grid(SMOKE.model_copy(update={"grid": GridSettings(**settings)})))
 
 
 def test_the_worked_example():
