@@ -8,19 +8,18 @@ import dagster as dg
 import pytest
 
 from nomad_assets.definitions import work_of
-from nomad_assets.wiring.work import Work
 from nomad_assets_tests.smoke_grid import write_profile
-from nomad_assets_tests.wiring.dagster_runs import launch
+from nomad_assets_tests.wiring.dagster_runs import Jobs
 
 SECRETS = {
     "HF_TOKEN": "hf_topsecret0001", "OPENLINEAGE_API_KEY": "ol_topsecret0002", "AWS_SECRET_ACCESS_KEY": "aws_topsecret0003",
 }  # fmt: skip
 
 
-def told(folder: Path, **changes: str) -> Work:
+def told(folder: Path, instance: dg.DagsterInstance, **changes: str) -> Jobs:
     path = write_profile(folder, **changes)
     path.write_text(f'openlineage = "events.jsonl"\n{path.read_text(encoding="utf-8")}', encoding="utf-8")
-    return work_of(path)
+    return Jobs(work_of(path), instance)
 
 
 @pytest.fixture(autouse=True)
@@ -29,33 +28,32 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def events(work: Work) -> list[tuple[str, str]]:
-    lines = (work.grid.profile.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
+def events(jobs: Jobs) -> list[tuple[str, str]]:
+    lines = (jobs.work.grid.profile.folder / "events.jsonl").read_text(encoding="utf-8").splitlines()
     return [(event["eventType"], event["job"]["name"]) for event in map(json.loads, lines)]
 
 
-def test_events_of_what_ran_and_none_of_what_was_reused(tmp_path: Path) -> None:
-    work = told(tmp_path)
-    with dg.instance_for_test() as instance:
-        assert launch(work, instance, "inputs", "seed_examples").success
-        assert launch(work, instance, "inputs", "seed_examples").success
-        assert launch(work, instance, "controls", "seed_subset", key="8").success
-    assert events(work) == [(e, a) for a in ("seed_examples", "seed_subset") for e in ("START", "COMPLETE")]
+def test_events_of_what_ran_and_none_of_what_was_reused(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    jobs = told(tmp_path, instance)
+    assert jobs.launch("inputs", "seed_examples").success
+    assert jobs.launch("inputs", "seed_examples").success
+    assert jobs.launch("controls", "seed_subset", key="8").success
+    assert events(jobs) == [(e, a) for a in ("seed_examples", "seed_subset") for e in ("START", "COMPLETE")]
 
 
-def test_a_step_that_fails_says_so(tmp_path: Path) -> None:
-    work = told(tmp_path, train_sizes="train_sizes = [8, 5000]")
-    with dg.instance_for_test() as instance:
-        assert launch(work, instance, "inputs", "seed_examples").success
-        assert not launch(work, instance, "controls", "seed_subset", key="5000").success
-    assert events(work)[-2:] == [("START", "seed_subset"), ("FAIL", "seed_subset")]
+def test_a_step_that_fails_says_so(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    jobs = told(tmp_path, instance, train_sizes="train_sizes = [8, 5000]")
+    assert jobs.launch("inputs", "seed_examples").success
+    assert not jobs.launch("controls", "seed_subset", key="5000").success
+    assert events(jobs)[-2:] == [("START", "seed_subset"), ("FAIL", "seed_subset")]
 
 
-def test_nothing_that_is_written_holds_a_secret_of_the_environment(tmp_path: Path) -> None:
-    work = told(tmp_path)
-    with dg.instance_for_test() as instance:
-        assert launch(work, instance, "inputs", "seed_examples").success
-        assert launch(work, instance, "report", "lineage_db").success
+def test_nothing_that_is_written_holds_a_secret_of_the_environment(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    jobs = told(tmp_path, instance)
+    assert jobs.launch("inputs", "seed_examples").success
+    assert jobs.launch("report", "lineage_db").success
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert {"manifest.json", "lineage.duckdb", "events.jsonl"} <= {p.name for p in written}
     for path in written:

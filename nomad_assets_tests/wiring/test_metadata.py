@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from nomad_assets.cells import Cell
-from nomad_assets.definitions import build_definitions, work_of
+from nomad_assets.definitions import work_of
 from nomad_assets.engine.listeners import Attempt, Run
 from nomad_assets.engine.output import Markdown
 from nomad_assets.errors import NomadError
@@ -15,9 +15,9 @@ from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import GRAPH
 from nomad_assets.wiring import listener
 from nomad_assets.wiring.metadata import column_metadata, shown_metadata, table_value
-from nomad_assets.wiring.work import Work
 from nomad_assets_tests.smoke_grid import made, write_profile
-from nomad_assets_tests.wiring.dagster_runs import OWN, failure, launch, metadata
+from nomad_assets_tests.wiring.dagster_runs import OWN, Jobs
+
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Path:
@@ -25,16 +25,15 @@ def profile(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def work(profile: Path) -> Work:
-    return work_of(profile)
+def jobs(profile: Path, instance: dg.DagsterInstance) -> Jobs:
+    return Jobs(work_of(profile), instance)
 
 
-def test_what_the_ui_shows_of_an_artifact(work: Work) -> None:
-    with dg.instance_for_test() as instance:
-        pool = metadata(launch(work, instance, "inputs", "seed_examples"), OWN.key("seed_examples"))
-        subset = metadata(launch(work, instance, "controls", "seed_subset", key="16"), OWN.key("seed_subset"))
-        summary = metadata(launch(work, instance, "report", "lineage_db"), OWN.key("lineage_db"))
-    artifact = work.store.require("seed_subset", Cell(16)).manifest
+def test_what_the_ui_shows_of_an_artifact(jobs: Jobs) -> None:
+    pool = jobs.metadata("inputs", "seed_examples")
+    subset = jobs.metadata("controls", "seed_subset", key="16")
+    summary = jobs.metadata("report", "lineage_db")
+    artifact = jobs.work.store.require("seed_subset", Cell(16)).manifest
     assert subset["artifact_id"].value == artifact.artifact_id
     assert artifact.parents["seed_examples/-"] in subset["parents"].value
     assert subset["dagster/row_count"].value == 16
@@ -48,20 +47,10 @@ def test_what_the_ui_shows_of_an_artifact(work: Work) -> None:
     assert summary["artifacts"].value == 2 and summary["edges"].value == 1
 
 
-def test_what_is_reused_is_shown_as_when_it_was_made(work: Work) -> None:
-    with dg.instance_for_test() as instance:
-        first = metadata(launch(work, instance, "inputs", "seed_examples"), OWN.key("seed_examples"))
-        again = metadata(launch(work, instance, "inputs", "seed_examples"), OWN.key("seed_examples"))
+def test_what_is_reused_is_shown_as_when_it_was_made(jobs: Jobs) -> None:
+    first, again = (jobs.metadata("inputs", "seed_examples") for _ in range(2))
     assert (first["reused"].value, again["reused"].value) == (False, True)
     assert {**first, "reused": again["reused"]} == again and again["preview"].records
-
-
-def test_why_it_was_made_again_is_shown(work: Work) -> None:
-    with dg.instance_for_test() as instance:
-        first = metadata(launch(work, instance, "inputs", "seed_examples"), OWN.key("seed_examples"))
-        changed = metadata(launch(work, instance, "inputs", "seed_examples", settings={"seed": 8}), OWN.key("seed_examples"))
-    assert "made_because" not in first
-    assert changed["made_because"].value.startswith("seed ") and " → " in changed["made_because"].value
 
 
 def test_columns_and_their_origins_are_taken_by_dagster() -> None:
@@ -75,7 +64,9 @@ def test_columns_and_their_origins_are_taken_by_dagster() -> None:
     result = dg.materialize([asset(name) for name in GRAPH], instance=dg.DagsterInstance.ephemeral())
     given = {
         event.asset_key.path[-1]: {
-            key: value.value for key, value in event.materialization.metadata.items() if key.startswith("dagster/column")
+            key: value.value
+            for key, value in event.materialization.metadata.items()
+            if key.startswith("dagster/column")
         }
         for event in result.get_asset_materialization_events()
     }
@@ -93,21 +84,21 @@ def test_columns_and_their_origins_are_taken_by_dagster() -> None:
 
 
 def test_tables_and_texts_are_shown_as_such() -> None:
-    table = table_value(pl.DataFrame({"a": [1, None], "b": [["x"], []]}))
+    table = table_value(pl.DataFrame({"a": [1, None], "b": [0.5, 1.0]}))
     assert [record.data for record in table.records][1]["a"] == ""
     assert table_value(pl.DataFrame({"a": []})).value == "no rows"
     assert shown_metadata({"report": Markdown("# Report")}) == {"report": dg.MetadataValue.md("# Report")}
 
 
-def test_a_setting_that_is_changed_for_one_run_is_recorded_and_then_undone(work: Work) -> None:
-    before = work.grid.seed("seed_examples", Cell())
-    with dg.instance_for_test() as instance:
-        assert launch(work, instance, "inputs", "seed_examples").success
-        assert launch(work, instance, "inputs", "seed_examples", settings={"seed": 8}).success
-        changed = work.store.require("seed_examples", Cell()).manifest
-        assert changed.version == 2 and changed.settings["seed"] == changed.seed != before
-        assert launch(work, instance, "inputs", "seed_examples").success
-    again = work.store.require("seed_examples", Cell()).manifest
+def test_a_setting_that_is_changed_for_one_run_is_recorded_and_then_undone(jobs: Jobs) -> None:
+    store, before = jobs.work.store, jobs.work.grid.seed("seed_examples", Cell())
+    assert "made_because" not in jobs.metadata("inputs", "seed_examples")
+    shown = jobs.metadata("inputs", "seed_examples", settings={"seed": 8})
+    changed = store.require("seed_examples", Cell()).manifest
+    assert changed.version == 2 and changed.settings["seed"] == changed.seed != before
+    assert shown["made_because"].value == f"seed {before} → {changed.seed}"
+    assert jobs.launch("inputs", "seed_examples").success
+    again = store.require("seed_examples", Cell()).manifest
     assert again.version == 3 and again.settings["seed"] == before
 
 
@@ -122,32 +113,29 @@ def test_a_setting_that_is_changed_for_one_run_is_recorded_and_then_undone(work:
         ({"teacher.epoch": 1}, "teacher.epoch = 1: unknown key; accepted here: epochs"),
     ],
 )
-def test_a_setting_that_cannot_be_changed_is_one_sentence(work: Work, settings: dict, said: str) -> None:
-    with dg.instance_for_test() as instance:
-        assert said in failure(launch(work, instance, "inputs", "seed_examples", settings=settings))
-    assert work.store.current("seed_examples", Cell()) is None
+def test_a_setting_that_cannot_be_changed_is_one_sentence(jobs: Jobs, settings: dict, said: str) -> None:
+    assert said in jobs.failure("inputs", "seed_examples", settings=settings)
+    assert jobs.work.store.current("seed_examples", Cell()) is None
 
 
-def test_what_cannot_be_made_yet_names_the_job_that_makes_what_is_missing(work: Work) -> None:
-    with dg.instance_for_test() as instance:
-        said = failure(launch(work, instance, "controls", "seed_subset", key="8"))
-        assert said.startswith("seed_subset [8]: seed_examples [-] has not been materialised in ")
-        assert said.endswith("launch the job own_inputs")
-        made(work.grid, work.store, "seed_examples", "base_model")
-        assert failure(launch(work, instance, "grid", "teacher_model", key="masked|8")).endswith("launch the job own_controls")
+def test_what_cannot_be_made_yet_names_the_job_that_makes_what_is_missing(jobs: Jobs) -> None:
+    said = jobs.failure("controls", "seed_subset", key="8")
+    assert said.startswith("seed_subset [8]: seed_examples [-] has not been materialised in ")
+    assert said.endswith("launch the job own_inputs")
+    made(jobs.work.grid, jobs.work.store, "seed_examples", "base_model")
+    assert jobs.failure("grid", "teacher_model", key="masked|8").endswith("launch the job own_controls")
 
 
-def test_owners_tags_and_cost(profile: Path) -> None:
+def test_owners_tags_and_cost(profile: Path, instance: dg.DagsterInstance) -> None:
     text = profile.read_text(encoding="utf-8")
     profile.write_text(f'owners = ["ann@example.org", "team:data"]\nprice_per_hour = 3600.0\n{text}', encoding="utf-8")
-    priced = work_of(profile)
-    for spec in build_definitions(profile).resolve_all_asset_specs():
+    priced = Jobs(work_of(profile), instance)
+    for spec in priced.definitions.resolve_all_asset_specs():
         assert set(spec.owners) == {"ann@example.org", "team:data"} and spec.tags["nomad/profile"] == "own"
-    with dg.instance_for_test() as instance:
-        result = launch(priced, instance, "inputs", "seed_examples")
-        assert instance.get_run_by_id(result.run_id).tags["nomad/profile"] == "own"
-    shown = metadata(result, OWN.key("seed_examples"))
+    shown = priced.metadata("inputs", "seed_examples")
     assert shown["cost"].value == pytest.approx(shown["seconds"].value) and shown["mib_on_disk"].value > 0
+    (run,) = instance.get_runs(limit=1)
+    assert run.tags["nomad/profile"] == "own"
     profile.write_text(text.replace("seed = 7", 'seed = 7\nowners = ["ann"]'), encoding="utf-8")
     with pytest.raises(NomadError, match='team as "team:name"'):
         load_profile(str(profile))
@@ -180,4 +168,3 @@ def test_progress_is_observed_now_and_then_with_the_time_that_is_left(monkeypatc
     assert shown == {
         "stage": "training", "done": 40.0, "total": 100.0, "loss": 1.0, "tokens_per_second": 200.0, "seconds_left": 60.0,
     }  # fmt: skip
-
