@@ -19,10 +19,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from nomad_assets.storage import Store
 
 from nomad_assets.cells import Cell
 from nomad_assets.profile.load import load_profile
-from nomad_assets.storage import Store
 from nomad_assets_tests.test_graph import ROOT
 
 pytestmark = pytest.mark.system

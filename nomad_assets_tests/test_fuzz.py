@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nomad_assets.profile.grid import Grid
+from nomad_assets.storage import Store
 
 from nomad_assets.errors import MAX_LINE, MAX_LINES, NomadError, cut, printable, shown
-from nomad_assets.profile.grid import Grid
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
 from nomad_assets.steps import STEPS
-from nomad_assets.storage import Store
 
 EXAMPLES = int(os.environ.get("NOMAD_FUZZ_EXAMPLES", 200))
 FIXED = "NOMAD_FUZZ_EXAMPLES" not in os.environ

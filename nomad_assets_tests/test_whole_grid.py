@@ -12,12 +12,12 @@ import dagster as dg
 import polars as pl
 import pytest
 from nomad_assets.assets.project import Project
+from nomad_assets.runs import run_grid
 from nomad_assets.storage import Store
 
 from nomad_assets.cells import Cell
 from nomad_assets.definitions import build_definitions
 from nomad_assets.profile.load import load_profile
-from nomad_assets.runs import run_grid
 from nomad_assets.steps import STEPS
 
 ROOT = Path(__file__).parents[1]

@@ -1,5 +1,7 @@
 """The lineage database as an asset: what the store holds, in figures. It is an index of the store, no artifact in it."""
 
+import inspect
+
 import dagster as dg
 
 from nomad_assets.cells import Cell
@@ -35,7 +37,7 @@ def lineage_asset(work: Work) -> dg.AssetsDefinition:
     profile = work.grid.profile
     return dg.asset(
         lineage_db, key=work.names.key(LINEAGE), deps=[work.names.key(name) for name in work.grid.graph],
-        group_name=work.names.of_grid("lineage"), kinds={"duckdb"}, description=lineage_db.__doc__,
+        group_name=work.names.of_grid("lineage"), kinds={"duckdb"}, description=inspect.getdoc(lineage_db),
         owners=profile.owners, tags={**work.tags, "nomad/needs": "cpu"}, freshness_policy=freshness(profile),
     )  # fmt: skip
 

@@ -1,12 +1,12 @@
 """What people do in the Dagster UI, done in a real browser on the real pages."""
 
 import pytest
+from nomad_assets.profile.grid import Grid
+from nomad_assets.storage import Store
 
 from nomad_assets.cells import Cell
-from nomad_assets.profile.grid import Grid
 from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import STEPS, is_current
-from nomad_assets.storage import Store
 from nomad_assets_tests.browser.conftest import shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]

@@ -1,91 +1,98 @@
-"""What Dagster sees of a grid: all of it derived from the steps, whose graph is a literal in steps/test_declared.py."""
+"""What Dagster sees of a grid, and of two beside each other."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from nomad_assets.cells import Over
-from nomad_assets.definitions import build_definitions
-from nomad_assets.engine.checks import checks_of
+from nomad_assets.definitions import build_definitions, definitions_of, work_of
 from nomad_assets.steps import GRAPH
 from nomad_assets.store.local import LocalStore
-
-LINEAGE = "lineage_db"
-CELLS = ["masked|8", "masked|16", "unmasked|8", "unmasked|16"]
-PARTITIONS: dict[Over, list[str]] = {Over.GRID: [], Over.SIZES: ["8", "16"], Over.CELLS: CELLS}
-JOBS = {
-    "inputs": ({"seed_examples", "benchmark_questions", "base_model", "base_scores"}, []),
-    "controls": ({"seed_subset", "control_model", "control_scores"}, ["8", "16"]),
-    "grid": (
-        {"teacher_model", "synthetic_corpus", "curated_corpus", "corpus_profile", "student_model", "student_scores"}, CELLS,
-    ),
-    "report": ({"recipe_report", LINEAGE}, []),
-    "evaluation": ({"student_scores"}, CELLS),
-}  # fmt: skip
+from nomad_assets.wiring.work import Work
+from nomad_assets_tests.smoke_grid import write_profile
+from nomad_assets_tests.wiring.snapshot import SNAPSHOT, smoke, snapshot
 
 
 @pytest.fixture(scope="module")
-def definitions(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
-    return build_definitions("smoke", store=LocalStore(tmp_path_factory.mktemp("store")))
+def work(tmp_path_factory: pytest.TempPathFactory) -> Work:
+    return smoke(tmp_path_factory.mktemp("store"))
 
 
-def keys(partitions: dg.PartitionsDefinition | None) -> set[str]:
-    return set(partitions.get_partition_keys()) if partitions is not None else set()
+@pytest.fixture(scope="module")
+def definitions(work: Work) -> dg.Definitions:
+    return definitions_of(work)
 
 
-def names(found: object) -> set[str]:
-    return {key.path[-1] for key in found}
-
-
-def test_every_step_is_an_asset(definitions: dg.Definitions) -> None:
-    graph = definitions.resolve_asset_graph()
-    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == {f"smoke/{n}" for n in (*GRAPH, LINEAGE)}
-    for name, step in GRAPH.items():
-        node = graph.get(dg.AssetKey(["smoke", name]))
-        assert names(node.parent_keys) == set(step.inputs), name
-        assert keys(node.partitions_def) == set(PARTITIONS[step.over]), name
-        assert node.group_name == f"smoke_{step.group}" and node.code_version == step.version, name
-        assert node.pools == ({"accelerator"} if step.heavy else set()), name
-        assert node.description == step.description, name
-
-
-def test_lineage_reads_everything(definitions: dg.Definitions) -> None:
-    node = definitions.resolve_asset_graph().get(dg.AssetKey(["smoke", LINEAGE]))
-    assert (names(node.parent_keys), node.partitions_def, node.group_name) == (set(GRAPH), None, "smoke_lineage")
-    assert node.description
-
-
-def test_every_check_is_a_check_of_its_asset_in_every_partition(definitions: dg.Definitions) -> None:
-    graph = definitions.resolve_asset_graph()
-    found: dict[str, set[str]] = {}
-    for key in graph.asset_check_keys:
-        found.setdefault(key.asset_key.path[-1], set()).add(key.name)
-        assert keys(graph.get(key).partitions_def) == keys(graph.get(key.asset_key).partitions_def), key
-        assert graph.get(key).description, key
-    declared = {name: {check.name for check in checks_of(step)} for name, step in GRAPH.items()}
-    assert found == {**declared, LINEAGE: {"every_parent_is_known"}}
+def test_everything_that_dagster_sees_is_as_the_snapshot_says(work: Work) -> None:
+    """A difference that is meant is taken over with `python -m nomad_assets_tests.wiring.snapshot`."""
+    assert snapshot(work) == SNAPSHOT.read_text(encoding="utf-8")
 
 
 def test_the_dimensions_of_the_grid(definitions: dg.Definitions) -> None:
     partitions = definitions.resolve_asset_graph().get(dg.AssetKey(["smoke", "teacher_model"])).partitions_def
     assert {d.name: d.partitions_def.get_partition_keys() for d in partitions.partitions_defs} == {
-        "arm": ["masked", "unmasked"], "train_size": ["8", "16"],
-    }  # fmt: skip
+        "arm": ["masked", "unmasked"],
+        "train_size": ["8", "16"],
+    }
 
 
-def test_the_jobs(definitions: dg.Definitions) -> None:
-    assert {job.name for job in definitions.jobs} == {f"smoke_{name}" for name in (*JOBS, "checks")}
-    for name, (assets, members) in JOBS.items():
-        job = definitions.resolve_job_def(f"smoke_{name}")
-        assert (names(job.asset_layer.executable_asset_keys), keys(job.partitions_def)) == (assets, set(members)), name
-        checked = names(key.asset_key for key in job.asset_layer.asset_graph.asset_check_keys)
-        assert checked & assets == assets, "a run of a job records the checks of what it made"
+def test_every_asset_has_its_version_and_is_described_by_a_sentence(work: Work, definitions: dg.Definitions) -> None:
+    for spec in definitions.resolve_all_asset_specs():
+        if (step := work.grid.graph.get(spec.key.path[-1])) is not None:
+            assert spec.code_version == step.version
+        first, _, rest = spec.description.partition("\n")
+        assert first.strip().endswith((".", ":")) or rest, spec.key
+        assert not any(line.startswith("    ") for line in rest.splitlines()), f"{spec.key}: shown as code"
 
 
 def test_definitions_are_loadable(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
+
+
+def names(definitions: dg.Definitions) -> set[str]:
+    """Of everything that two grids could collide on; Dagster's own begin with two underscores."""
+    repository = definitions.get_repository_def()
+    graph = definitions.resolve_asset_graph()
+    jobs = {job.name for job in repository.get_all_jobs()}
+    nodes = {node.name for job in repository.get_all_jobs() for node in job.all_node_defs}
+    groups = {graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    automations = {one.name for one in [*repository.sensor_defs, *repository.schedule_defs]}
+    keys = {key.to_user_string() for key in graph.get_all_asset_keys()}
+    return {name for name in keys | jobs | nodes | groups | automations if not name.startswith("__")}
+
+
+def test_grids_with_other_prefixes_share_no_name(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "store")
+    first, second = (build_definitions("smoke", key_prefix=prefix, store=store) for prefix in ("team/a", ["team", "b"]))
+    both = dg.Definitions.merge(first, second)
+    dg.Definitions.validate_loadable(both)
+    assert names(first) & names(second) == set()
+    assert names(both) == names(first) | names(second)
+    assert len(names(first)) == len(names(build_definitions("smoke", store=store)))
+
+
+def test_the_name_of_the_profile_stands_before_everything(tmp_path: Path) -> None:
+    path = write_profile(tmp_path)
+    odd = path.rename(tmp_path / "my-own.v2.toml")
+    found = names(build_definitions(odd, store=LocalStore(tmp_path / "store")))
+    assert all(name.startswith(("my_own_v2/", "my_own_v2_")) for name in found), found
+
+
+def test_a_grid_says_how_its_steps_are_executed(tmp_path: Path) -> None:
+    """Steps of one cell share a process unless the profile isolates them or an executor is given."""
+    path = write_profile(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    for isolated, given, expected in (
+        ("false", None, dg.in_process_executor),
+        ("true", None, dg.multiprocess_executor),
+        ("true", dg.in_process_executor, dg.in_process_executor),
+    ):
+        path.write_text(f"isolate_steps = {isolated}\n{text}", encoding="utf-8")
+        work = work_of(path, store=LocalStore(tmp_path / "store"), executor=given)
+        jobs = definitions_of(work).resolve_all_job_defs()
+        assert {job.executor_def for job in jobs if job.name == "own_grid"} == {expected}
 
 
 HEAVY = (

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from nomad_assets.storage import Store
 from typer.testing import CliRunner
 
 from nomad_assets.cells import Cell
 from nomad_assets.cli import app
 from nomad_assets.profile.load import load_profile
-from nomad_assets.storage import Store
 from nomad_assets_tests.crash import Reader, Run, differences, left_in_staging, lineage_rows
 from nomad_assets_tests.test_graph import ROOT, write_profile
 

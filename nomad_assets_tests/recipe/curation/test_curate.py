@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from nomad_assets.schemas import CuratedCorpus, SyntheticCorpus, validate
 
 from nomad_assets.profile.sections import Curation
 from nomad_assets.recipe.curation.curate import KEPT, curate, reason_counts, reason_names
@@ -12,7 +13,6 @@ from nomad_assets.recipe.curation.rules.arithmetic import wrong_equation
 from nomad_assets.recipe.curation.rules.relevance_band import band_bounds
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.generation.synthesis import COLUMNS
-from nomad_assets.schemas import CuratedCorpus, SyntheticCorpus, validate
 
 REAL_DATA = Path(__file__).parents[4] / "shared" / "data"
 LONG = "Tom has {} apples and his sister Anna has many more of them so how many apples do Tom and Anna have together in the end"

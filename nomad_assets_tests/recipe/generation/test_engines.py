@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from nomad_assets.assets import kept
+
 from nomad_assets.profile.sections import Sampling
 from nomad_assets.recipe.generation import engine as engine_module
 from nomad_assets.recipe.generation.engine import Request, choose_engine, open_engine

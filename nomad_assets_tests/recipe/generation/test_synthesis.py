@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from nomad_assets.schemas import SyntheticCorpus, validate
 from scipy.stats import chisquare
 
 from nomad_assets.profile.sections import Sampling, Synthesis
@@ -16,7 +17,6 @@ from nomad_assets.recipe.generation.transformers_engine import TransformersEngin
 from nomad_assets.recipe.models.loading import load_tokenizer
 from nomad_assets.recipe.models.turns import Turns
 from nomad_assets.recipe.seeding import derive_seed
-from nomad_assets.schemas import SyntheticCorpus, validate
 
 
 @pytest.fixture(scope="session")
