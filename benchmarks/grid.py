@@ -20,20 +20,18 @@ LOAD = """
 import json, time
 begun = time.perf_counter()
 import dagster as dg
-from nomad_assets.assets.project import Project
-from nomad_assets.definitions import build_definitions
+from nomad_assets.definitions import definitions_of, work_of
+from nomad_assets.engine.runner import is_current
 from nomad_assets.profile.load import load_profile
-from nomad_assets.steps import STEPS, is_current
 imported = time.perf_counter()
-project = Project(load_profile())
-definitions = build_definitions(project)
+work = work_of(load_profile())
+definitions = definitions_of(work)
 dg.Definitions.validate_loadable(definitions)
 nodes = list(definitions.resolve_asset_graph().asset_nodes)
 loaded = time.perf_counter()
-keys = {n.key.to_user_string(): n.partitions_def.get_partition_keys() for n in nodes if n.partitions_def}
+keys = {n.key.path[-1]: n.partitions_def.get_partition_keys() for n in nodes if n.partitions_def}
 listed = time.perf_counter()
-places = [(step, cell) for step in STEPS.values() for cell in project.grid.members(step.partitions)]
-open_work = sum(not is_current(step, cell, project.profile, project.grid, project.store) for step, cell in places)
+open_work = sum(not is_current(step, cell, work.grid, work.store) for step, cell in work.grid.all_places())
 planned = time.perf_counter()
 print(json.dumps({"import": imported - begun, "load": loaded - imported, "list": listed - loaded,
                   "plan": planned - listed, "cells": len(keys["teacher_model"]), "artifacts": open_work}))

@@ -21,7 +21,7 @@ from harness import RESULTS, ROOT, arguments, machine
 
 def once(profile: str) -> dict:
     from nomad_assets.profile.load import load_profile
-    from nomad_assets.storage import Store
+    from nomad_assets.store.home import store_of
 
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -34,10 +34,10 @@ def once(profile: str) -> dict:
         os.environ.update(places)
         bodies: dict[str, float] = {}
         tokens: dict[str, int] = {}
-        for path in Store.of(load_profile(profile)).root.rglob("manifest.json"):
-            record = json.loads(path.read_text(encoding="utf-8"))
-            bodies[record["asset"]] = bodies.get(record["asset"], 0.0) + record["seconds"]
-            tokens[record["asset"]] = tokens.get(record["asset"], 0) + (record["tokens"] or 0)
+        store = store_of(load_profile(profile).name)
+        for record in map(store.manifest, store.listing()):
+            bodies[record.asset] = bodies.get(record.asset, 0.0) + record.seconds
+            tokens[record.asset] = tokens.get(record.asset, 0) + (record.tokens or 0)
     return {"wall_seconds": wall, "bodies": bodies, "tokens": tokens}
 
 

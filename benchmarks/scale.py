@@ -42,10 +42,11 @@ def once(rows: int) -> dict:
     import polars as pl
     from safetensors.numpy import save_file
 
-    from nomad_assets import schemas
+    from nomad_assets.engine.tables import validate
     from nomad_assets.profile.sections import Curation
     from nomad_assets.recipe.curation import corpus_figures, curate
     from nomad_assets.recipe.curation.embedding import PACKAGED, Embedder
+    from nomad_assets.steps.curation import CuratedCorpus
 
     folder = WORK / "planted" / str(rows)
     seconds, clock = {}, time.perf_counter()
@@ -64,7 +65,7 @@ def once(rows: int) -> dict:
     curated = curate.curate(corpus, seeds, pool, pool, vectors, questions, Curation(keep=rows))
     done("curate")
     with tempfile.TemporaryDirectory(dir=WORK) as out:
-        schemas.validate(curated, schemas.CuratedCorpus, "scale").write_parquet(Path(out) / "curated.parquet")
+        validate(curated, CuratedCorpus, "scale").write_parquet(Path(out) / "curated.parquet")
         save_file({"completed": vectors}, Path(out) / "embeddings.safetensors")
         done("write")
     corpus_figures.corpus_metrics(curated)

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from nomad_assets.storage import Store
 
 from nomad_assets.cells import Cell
 from nomad_assets.profile.load import load_profile
-from nomad_assets_tests.test_graph import ROOT
+from nomad_assets.store.local import LocalStore
+from nomad_assets_tests.smoke_grid import ROOT
 
 pytestmark = pytest.mark.system
 PAGES = ["first-run", "report", "backfills", "ci", "lineage", "export", "scaling-up"]
@@ -120,7 +120,7 @@ def test_every_command_of_the_guide_runs(tmp_path: Path) -> None:
 def first_seed(home: Path) -> str:
     import polars as pl
 
-    store = Store(home / "data" / "lake" / load_profile("smoke").name)
+    store = LocalStore(home / "data" / "lake" / load_profile("smoke").name)
     return pl.read_parquet(store.current("seed_subset", Cell(8)) / "seeds.parquet")["id"][0]
 
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from nomad_assets.profile.grid import Grid
-from nomad_assets.storage import Store
 
+from nomad_assets.cells import Over
 from nomad_assets.errors import MAX_LINE, MAX_LINES, NomadError, cut, printable, shown
+from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
-from nomad_assets.steps import STEPS
+from nomad_assets.store.home import store_of
+from nomad_assets.wiring.partitions import Partitions, partition_key
 
 EXAMPLES = int(os.environ.get("NOMAD_FUZZ_EXAMPLES", 200))
 FIXED = "NOMAD_FUZZ_EXAMPLES" not in os.environ
@@ -138,14 +139,15 @@ def load_or_fault(path: Path) -> Profile | None:
 
 def check(profile: Profile, home: Path) -> None:
     """Cells and keys both ways, and every artifact inside the store's own folder."""
-    grid, store = Grid(profile), Store.of(profile)
+    grid, store = Grid(profile), store_of(profile.name)
+    partitions = Partitions(grid)
     home = home.resolve()
     assert store.root.resolve().parent == home
     assert len({cell.label for cell in grid.cells}) == len(grid.cells)
-    for cell in [*grid.members("none"), *grid.sizes[:20], *grid.cells[:20]]:
-        key = cell.partition_key
-        assert grid.cell_of(None if key is None else str(key)) == cell
-        for asset in STEPS:
+    for cell in [*grid.members(Over.GRID), *grid.sizes[:20], *grid.cells[:20]]:
+        key = partition_key(cell)
+        assert partitions.cell(None if key is None else str(key)) == cell
+        for asset in grid.graph:
             assert store.place(asset, cell).resolve().is_relative_to(store.root / asset)
     for cell in grid.cells[:20]:
         assert grid.parse(cell.label) == cell
@@ -287,7 +289,7 @@ def test_the_writer_of_these_tests_writes_toml(data):
 )
 def test_any_text_is_a_cell_of_the_grid_or_an_error(text):
     grid = Grid(Profile.model_validate({**BASE, "folder": Path("/")}))
-    for read in (grid.parse, grid.cell_of):
+    for read in (grid.parse, Partitions(grid).cell):
         try:
             assert read(text) in [*grid.cells, *grid.sizes]
         except NomadError as error:
@@ -301,8 +303,8 @@ def test_a_size_is_written_in_one_way(text):
     grid = Grid(Profile.model_validate({**BASE, "folder": Path("/")}))
     with pytest.raises(NomadError, match="unknown train size"):
         grid.parse(text)
-    with pytest.raises(NomadError, match="not in this profile's grid: sizes 8, 16, arms masked-s0"):
-        grid.cell_of("|".join(text.split("/")[::-1]))
+    with pytest.raises(NomadError, match="not in this profile's grid: sizes 8, 16, arms masked"):
+        Partitions(grid).cell("|".join(text.split("/")[::-1]))
 
 
 # Errors.

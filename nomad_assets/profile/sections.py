@@ -69,9 +69,13 @@ class Scoring(Section):
     """Longest answer that is generated, in tokens."""
 
 
-class Benchmark(Scoring):
+class Questions(Section):
     source: Source | None = None
     """Questions with accepted answers. Leave out when `task` names a task of lm-evaluation-harness."""
+
+
+class Benchmark(Scoring, Questions):
+    """Questions that models are scored on."""
 
     @model_validator(mode="after")
     def one_origin(self) -> "Benchmark":

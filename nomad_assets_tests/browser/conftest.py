@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nomad_assets_tests.test_graph import ROOT, write_profile
+from nomad_assets_tests.smoke_grid import ROOT, write_profile
 from nomad_assets_tests.test_webserver import Server
 
 SHOTS = ROOT / "data" / "out" / "screenshots"

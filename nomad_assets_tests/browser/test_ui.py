@@ -1,12 +1,12 @@
 """What people do in the Dagster UI, done in a real browser on the real pages."""
 
 import pytest
-from nomad_assets.profile.grid import Grid
-from nomad_assets.storage import Store
 
 from nomad_assets.cells import Cell
+from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import STEPS, is_current
+from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.browser.conftest import shoot
 
 pytestmark = [pytest.mark.browser, pytest.mark.system]
@@ -125,12 +125,12 @@ def pick(page, key: str) -> None:
     page.get_by_role("menuitem").first.wait_for(state="hidden")
 
 
-def epochs(store: Store, cell: Cell) -> float:
+def epochs(store: LocalStore, cell: Cell) -> float:
     return store.current("teacher_model", cell).manifest.settings["training"]["epochs"]
 
 
 def test_a_cell_is_made_with_a_changed_setting_and_a_backfill_makes_all_again(page, address, ui) -> None:
-    store, cell = Store(ui.home / "lake" / "own"), Cell(8, "masked")
+    store, cell = LocalStore(ui.home / "lake" / "own"), Cell(8, "masked")
     assert epochs(store, cell) == 40.0
     opened(page, address, "/assets/teacher_model", "Definition")
     page.get_by_role("button", name="Materialize").first.click()
@@ -176,7 +176,7 @@ def backfills(ui) -> list[dict]:
 def test_changed_seeds_flow_through_the_grid_once_that_is_switched_on(page, address, ui, request) -> None:
     """Until one teacher is trained anew; with --heavy until the whole grid is, and reported."""
     profile = load_profile(str(ui.profile))
-    store, grid = Store(ui.home / "lake" / "own"), Grid(profile)
+    store, grid = LocalStore(ui.home / "lake" / "own"), Grid(profile)
     places = [(step, cell) for step in STEPS.values() for cell in grid.members(step.partitions)]
     opened(page, address, "/automation", "follow_changes")
     switches = page.locator("label[class*=formatSwitch]")

@@ -19,7 +19,7 @@ from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.evaluation.benchmarks import question_table
 from nomad_assets.recipe.models.loading import load_tokenizer
-from nomad_assets_tests.test_graph import ROOT
+from nomad_assets_tests.smoke_grid import ROOT
 
 SHIPPED = ROOT / "data" / "seed" / "trivia.jsonl"
 

@@ -13,7 +13,7 @@ from nomad_assets.first_steps.doctor import examine
 from nomad_assets.first_steps.estimate import Speed, forecast
 from nomad_assets.profile.load import load_profile
 from nomad_assets.recipe.data.inspection import languages
-from nomad_assets_tests.test_graph import write_profile
+from nomad_assets_tests.smoke_grid import write_profile
 
 ROWS = [
     {"prompt": "What is the capital city of the country of France?", "response": "Paris"},

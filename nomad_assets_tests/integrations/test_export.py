@@ -27,7 +27,7 @@ CELL = "16/unmasked"
 
 @pytest.fixture(scope="module")
 def exported(finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    profile, store, _, _ = finished
+    profile, store = finished.grid.profile, finished.store
     out = tmp_path_factory.mktemp("exported")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NOMAD_HOME", str(store.root.parent))
@@ -38,7 +38,7 @@ def exported(finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(finished, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The profile's file, with its store where the run left it."""
-    profile, store, _, _ = finished
+    profile, store = finished.grid.profile, finished.store
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
     return profile.folder / f"{profile.name}.toml"
 
@@ -56,7 +56,7 @@ def card(folder: Path) -> tuple[dict, str]:
 def test_datasets_reads_the_folder(exported, finished):
     from datasets import load_dataset
 
-    curated = pl.read_parquet(finished[1].current("curated_corpus", Cell(16, "unmasked")) / "curated.parquet")
+    curated = pl.read_parquet(finished.store.current("curated_corpus", Cell(16, "unmasked")) / "curated.parquet")
     kept = load_dataset(str(exported / "dataset"), split="train")
     assert kept.column_names == ["id", "prompt", "response", "relevance", "novelty", "nearest_seed"]
     assert list(kept["id"]) == curated.filter(verdict="kept")["id"].to_list()
@@ -65,7 +65,7 @@ def test_datasets_reads_the_folder(exported, finished):
 
 
 def test_the_dataset_card_says_what_was_done_and_removed(exported, finished):
-    store = finished[1]
+    store = finished.store
     head, text = card(exported / "dataset")
     (kept,) = (exported / "dataset" / "data").glob("kept-*.parquet")
     assert head["configs"][0] == {"config_name": "kept", "default": True, "data_files": f"data/{kept.name}"}
@@ -95,7 +95,7 @@ def test_the_hubs_library_reads_the_scores_of_the_student(exported, finished):
     from huggingface_hub import ModelCard
 
     data = ModelCard.load(exported / "student" / "README.md").data
-    scores = pl.read_parquet(finished[1].current("student_scores", Cell(16, "unmasked")) / "scores.parquet")
+    scores = pl.read_parquet(finished.store.current("student_scores", Cell(16, "unmasked")) / "scores.parquet")
     found = [(r.dataset_name, r.dataset_type, r.metric_type, r.metric_value) for r in data.eval_results]
     assert len(found) > 4 and found == [
         (name, f"{name}.jsonl", metric, mean)
@@ -111,7 +111,7 @@ def test_what_is_there_is_not_touched(exported, project):
 
 
 def test_only_an_export_is_replaced(finished, tmp_path, monkeypatch):
-    profile, store, _, _ = finished
+    profile, store = finished.grid.profile, finished.store
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "mine.jsonl").write_text("{}")
@@ -131,7 +131,7 @@ def test_only_an_export_is_replaced(finished, tmp_path, monkeypatch):
 
 def test_two_exports_are_two_datasets_to_the_reader(finished, tmp_path, monkeypatch):
     """`datasets` caches by the names of folder and files; each reads in a process and a cache that both share."""
-    profile, store, _, _ = finished
+    profile, store = finished.grid.profile, finished.store
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
     read = "import sys, datasets; print(*datasets.load_dataset(sys.argv[1], 'all_rows', split='train')['id'])"
     found = []
@@ -148,7 +148,7 @@ def test_two_exports_are_two_datasets_to_the_reader(finished, tmp_path, monkeypa
 
 
 def test_what_appears_meanwhile_and_what_a_killed_export_left(finished, tmp_path, monkeypatch):
-    profile, store, _, _ = finished
+    profile, store = finished.grid.profile, finished.store
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
     write = export_module._write_dataset
 
@@ -211,7 +211,7 @@ def test_what_was_there_comes_back_when_it_cannot_be_replaced(tmp_path, monkeypa
 
 
 def test_half_an_export_never_appears(finished, tmp_path, monkeypatch):
-    profile, store, _, _ = finished
+    profile, store = finished.grid.profile, finished.store
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
 
     def full(*_: object) -> str:
@@ -229,7 +229,7 @@ def test_half_an_export_never_appears(finished, tmp_path, monkeypatch):
 
 
 def test_a_cell_that_was_not_made_and_one_that_does_not_exist(finished, tmp_path, monkeypatch):
-    profile = finished[0]
+    profile = finished.grid.profile
     monkeypatch.setenv("NOMAD_HOME", str(tmp_path / "lake"))
     with pytest.raises(NomadError, match="has not been materialised"):
         export(profile, CELL, tmp_path / "out")
@@ -312,7 +312,7 @@ def test_a_hub_that_refuses_is_one_sentence_and_the_folders_stay(project, tmp_pa
 
 
 def test_what_is_out_of_date_with_its_profile_is_not_described(finished, tmp_path, monkeypatch):
-    profile, store, _, _ = finished
+    profile, store = finished.grid.profile, finished.store
     monkeypatch.setenv("NOMAD_HOME", str(store.root.parent))
     other = profile.model_copy(update={"teacher": profile.teacher.model_copy(update={"epochs": 39.0})})
     with pytest.raises(NomadError, match=r"teacher_model \[16/unmasked\] is out of date with the profile"):
@@ -327,7 +327,7 @@ def test_what_is_out_of_date_with_its_profile_is_not_described(finished, tmp_pat
 def test_settings_in_the_card_are_the_manifests(exported, finished):
     _, text = card(exported / "dataset")
     block = json.loads(text.split("```json\n")[1].split("```")[0])
-    manifest = finished[1].current("curated_corpus", Cell(16, "unmasked")).manifest
+    manifest = finished.store.current("curated_corpus", Cell(16, "unmasked")).manifest
     assert block["curated_corpus"] == manifest.settings
 
 

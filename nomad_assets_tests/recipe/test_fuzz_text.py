@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nomad_assets.schemas import LeftOut, SeedExamples, validate
 
+from nomad_assets.engine.tables import validate
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.sections import Benchmark, Sampling, Synthesis
 from nomad_assets.recipe.curation.contamination import ContaminationIndex, folded, tokens
@@ -26,6 +26,7 @@ from nomad_assets.recipe.generation.transformers_engine import TransformersEngin
 from nomad_assets.recipe.models.base_models import CHATML
 from nomad_assets.recipe.models.loading import load_tokenizer
 from nomad_assets.recipe.models.turns import Turns, training_rows
+from nomad_assets.steps.seeds import LeftOut, SeedExamples
 from nomad_assets_tests.test_fuzz import ODD, examples, is_plain
 
 SPECIAL = [

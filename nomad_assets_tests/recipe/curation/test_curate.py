@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from nomad_assets.schemas import CuratedCorpus, SyntheticCorpus, validate
 
+from nomad_assets.engine.tables import validate
 from nomad_assets.profile.sections import Curation
 from nomad_assets.recipe.curation.curate import KEPT, curate, reason_counts, reason_names
 from nomad_assets.recipe.curation.rules.arithmetic import wrong_equation
 from nomad_assets.recipe.curation.rules.relevance_band import band_bounds
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.generation.synthesis import COLUMNS
+from nomad_assets.steps.curation import CuratedCorpus
+from nomad_assets.steps.synthesis import SyntheticCorpus
 
 REAL_DATA = Path(__file__).parents[4] / "shared" / "data"
 LONG = "Tom has {} apples and his sister Anna has many more of them so how many apples do Tom and Anna have together in the end"

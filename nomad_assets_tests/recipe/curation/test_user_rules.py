@@ -4,14 +4,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from nomad_assets.schemas import CuratedCorpus, validate
 
+from nomad_assets.engine.tables import validate
 from nomad_assets.errors import NomadError
 from nomad_assets.plugins import locate_rules
 from nomad_assets.profile.sections import Curation
 from nomad_assets.recipe.curation.curate import KEPT, reason_counts, reason_names, reasons, rule_verdicts
 from nomad_assets.recipe.curation.rules.arithmetic import Arithmetic
 from nomad_assets.recipe.generation.synthesis import COLUMNS
+from nomad_assets.steps.curation import CuratedCorpus
 from nomad_assets_tests.plugin_files import write_plugin
 
 SEEDS = pl.DataFrame({"id": ["seed0"], "prompt": ["an unrelated seed"]})

@@ -4,11 +4,12 @@ import re
 
 import polars as pl
 import pytest
-from nomad_assets.schemas import LeftOut, SeedExamples, validate
 
+from nomad_assets.engine.tables import validate
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
 from nomad_assets.recipe.data.sources import Row, Rows
+from nomad_assets.steps.seeds import LeftOut, SeedExamples
 
 
 def source(name: str, count: int) -> Rows:

@@ -4,12 +4,13 @@ import random
 import re
 
 import pytest
-from nomad_assets.schemas import BenchmarkQuestions, validate
 
+from nomad_assets.engine.tables import validate
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe.data.sources import Row, Rows
 from nomad_assets.recipe.evaluation.benchmarks import local_task, question_table, scorer_of
 from nomad_assets.recipe.evaluation.scorers.triviaqa import normalise_official
+from nomad_assets.steps.benchmarks import BenchmarkQuestions
 
 
 def gsm8k(response: str, gold: str) -> tuple[float, float, float]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from nomad_assets.assets import kept
 
 from nomad_assets.profile.sections import Sampling
+from nomad_assets.recipe import warm
 from nomad_assets.recipe.generation import engine as engine_module
 from nomad_assets.recipe.generation.engine import Request, choose_engine, open_engine
 from nomad_assets.recipe.generation.vllm_engine import VllmEngine
@@ -113,20 +113,22 @@ def test_an_engine_is_kept_on_a_cpu_alone_and_for_one_shape(monkeypatch: pytest.
             self.closed += 1
 
     new = Counting(True, True)
-    monkeypatch.setattr(kept, "open_engine", lambda name, folder, **options: new)
-    first, keeper = Counting(True, True), kept.Kept(engines=True)
-    keeper.release(first, True)
-    assert keeper.open_engine("vllm", Path("other"), max_length=9) is first
+    monkeypatch.setattr(warm.engines, "open_engine", lambda name, folder, **options: new)
+    first = Counting(True, True)
+    warm.keep_engines()
+    warm.release(first, True)
+    assert warm.open_engine("vllm", Path("other"), max_length=9) is first
     assert (first.taken, first.closed) == ([(Path("other"), 9)], 0)
-    keeper.release(first, True)
+    warm.release(first, True)
     first.fits = False
-    assert keeper.open_engine("vllm", Path("third"), max_length=9) is new and first.closed == 1
-    keeper.release(new, True)
-    keeper.close()
+    assert warm.open_engine("vllm", Path("third"), max_length=9) is new and first.closed == 1
+    warm.release(new, True)
+    warm.close()
     assert new.closed == 1
     broken = Counting(True, True)
-    keeper.release(broken, False)
-    assert broken.closed == 1 and not keeper.holds_vllm
-    for engine, other in ((Counting(False, True), keeper), (Counting(True, True), kept.Kept(engines=False))):
-        other.release(engine, True)
+    warm.release(broken, False)
+    assert broken.closed == 1 and not warm.holds_vllm()
+    for engine, keep in ((Counting(False, True), True), (Counting(True, True), False)):
+        warm.keep_engines(keep)
+        warm.release(engine, True)
         assert engine.closed == 1

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from nomad_assets.schemas import SyntheticCorpus, validate
 from scipy.stats import chisquare
 
+from nomad_assets.engine.tables import validate
 from nomad_assets.profile.sections import Sampling, Synthesis
 from nomad_assets.recipe.generation.engine import Generation, Request
 from nomad_assets.recipe.generation.synthesis import _next_shard, completed, ending, final_answer, synthesize
@@ -17,6 +17,7 @@ from nomad_assets.recipe.generation.transformers_engine import TransformersEngin
 from nomad_assets.recipe.models.loading import load_tokenizer
 from nomad_assets.recipe.models.turns import Turns
 from nomad_assets.recipe.seeding import derive_seed
+from nomad_assets.steps.synthesis import SyntheticCorpus
 
 
 @pytest.fixture(scope="session")

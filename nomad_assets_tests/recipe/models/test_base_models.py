@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from nomad_assets.storage import source_digest
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -15,6 +14,7 @@ from nomad_assets.errors import NomadError
 from nomad_assets.recipe.curation.embedding import Embedder
 from nomad_assets.recipe.models.base_models import CHATML, TINY, build_base_model, source_version
 from nomad_assets.recipe.models.loading import load_model, load_tokenizer, save_model
+from nomad_assets.store.digests import source_digest
 from nomad_assets_tests.conftest import TOKENIZER_CORPUS
 
 

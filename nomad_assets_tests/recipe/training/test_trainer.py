@@ -388,7 +388,8 @@ def test_token_batches_keep_order_and_bound() -> None:
 
 
 def test_the_curve_conforms_to_its_schema(tiny_model: Path, tmp_path: Path) -> None:
-    from nomad_assets.schemas import TrainingCurve, validate
+    from nomad_assets.engine.tables import validate
+    from nomad_assets.steps.models import TrainingCurve
 
     result = train(load_model(tiny_model, torch.float32), rows_of(tiny_model, 1.0), SETTINGS, seed=1, scratch=tmp_path)
     validate(pl.DataFrame(result.curve), TrainingCurve, "curve")
