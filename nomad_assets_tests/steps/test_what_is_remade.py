@@ -207,8 +207,8 @@ def test_the_code_of_a_plug_in_counts(files: ProfileFiles) -> None:
 
 def test_a_profile_that_moves_with_its_files_makes_nothing_again(files: ProfileFiles, tmp_path: Path) -> None:
     before = files.fingerprints()
-    moved = tmp_path / "moved"
-    moved.mkdir()
+    moved = tmp_path / "elsewhere" / files.folder.name  # rows are said to come from the folder that holds their file
+    moved.mkdir(parents=True)
     other = ProfileFiles(moved)
     for name in ("seeds.jsonl", "questions.jsonl"):
         shutil.copy(files.folder / name, moved / name)
