@@ -87,7 +87,7 @@ def test_report_before_any_run_says_what_to_do() -> None:
 
 def test_a_report_that_is_stale_or_lacks_cells_says_so(finished, copied: LocalStore, home: Path) -> None:
     code, said = invoke("report", "-p", str(finished.profile))
-    assert code == 0 and "this report" not in said and "report.html" in said
+    assert code == 0 and "this report is" not in said and "misses" not in said and "report.html" in said
     profile = write_profile(home, train_sizes="train_sizes = [8, 16, 32]")
     result = runner.invoke(app, ["report", "-p", str(profile)])
     assert result.exit_code == 0 and result.stdout.startswith("#")
@@ -139,7 +139,7 @@ def test_a_dagster_home_that_is_not_there_is_not_made(home: Path, monkeypatch: p
 
 def test_a_dry_run_lists_what_would_be_made_and_makes_nothing(finished, copied: LocalStore, home: Path) -> None:
     profile = str(finished.profile)
-    assert invoke("run", "-p", profile, "--dry-run")[1].endswith("nothing would be made: everything is current")
+    assert "nothing would be made: everything is current" in invoke("run", "-p", profile, "--dry-run")[1]
     changed = str(write_profile(home, keep="keep = 3"))
     before = copied.listing()
     code, said = invoke("run", "-p", changed, "--until", "student_model", "--dry-run")

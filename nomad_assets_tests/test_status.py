@@ -81,10 +81,10 @@ def test_what_a_withdrawn_row_reached_is_withdrawn(finished, copied: LocalStore)
     ("damage", "reason"),
     [
         (lambda folder: (folder / "manifest.json").write_text("{", encoding="utf-8"), "not a readable manifest"),
-        (lambda folder: (folder / "corpus.parquet").unlink(), "corpus.parquet is missing"),
+        (lambda folder: (folder / "curated.parquet").unlink(), "curated.parquet is missing"),
         (
-            lambda folder: (folder / "corpus.parquet").write_bytes(b"PAR1"),
-            "corpus.parquet has 4 bytes, its manifest says",
+            lambda folder: (folder / "curated.parquet").write_bytes(b"PAR1"),
+            "curated.parquet has 4 bytes, its manifest says",
         ),
     ],
     ids=["manifest", "lost", "cut"],
@@ -132,7 +132,7 @@ def test_a_size_beyond_the_pool_is_a_problem_of_that_size_alone(tmp_path: Path, 
 
 
 def test_a_missing_file_is_named_by_its_key(tmp_path: Path, store: LocalStore) -> None:
-    path = write_profile(tmp_path, source='source = "nowhere"')
+    path = write_profile(tmp_path)
     text = path.read_text(encoding="utf-8").replace("trivia.jsonl", "gone.jsonl", 1)
     path.write_text(text, encoding="utf-8")
     found = problems(Grid(load_profile(str(path))), store)

@@ -12,6 +12,7 @@ from nomad_assets.store.manifests import Artifact
 from nomad_assets.wiring.orders import Expected
 
 FIRST_SHARE = 0.05  # from here on what a step has done says how long it will take
+FORCED = "forced"
 UNITS = {"tokens_per_second": "tokens/s"}
 
 
@@ -22,6 +23,8 @@ class Journal(Listener):
         self.display = display
         self.ahead: dict[tuple[str, Cell], float | None] = {}
         """Steps that are still to be made, the one at work among them -> seconds that they take, where that is known."""
+        self.reasons: dict[tuple[str, Cell], list[str]] = {}
+        """Why each of them is expected: it tells forced from damaged, which a step cannot."""
         self.total = 0
         self.took: dict[str, float] = {}
         """Asset -> seconds that it took last in this run."""
@@ -35,10 +38,13 @@ class Journal(Listener):
         """What is still to be made; the first time, of the whole run."""
         self.total = self.total or len(steps)
         self.ahead = {(step.step.name, step.cell): step.seconds for step in steps}
+        self.reasons |= {(step.step.name, step.cell): step.reasons for step in steps}
         self._show_grid()
 
     def started(self, attempt: Attempt, reasons: list[Change], resumes: bool) -> None:
-        why = "; ".join(map(str, reasons)) or "made for the first time"
+        known = [str(reason) for reason in reasons if str(reason) != FORCED]
+        known = known or self.reasons.get((attempt.step.name, attempt.cell)) or [str(reason) for reason in reasons]
+        why = "; ".join(known) or "made for the first time"
         self.display.say(f"{attempt.place}: {why}{'; goes on where it was interrupted' if resumes else ''}")
         self.at, self.begun = (attempt.step.name, attempt.cell), time.monotonic()
         self.stages, self.share = {}, None
@@ -106,5 +112,5 @@ class Journal(Listener):
         words = f"{done} of {self.total} steps"
         if unknown == len(self.ahead) > 0:
             return f"{words}, time left not known yet"
-        rest = f" and {unknown} steps of unknown length" if unknown else ""
+        rest = f" and {unknown} step{'s' if unknown > 1 else ''} of unknown length" if unknown else ""
         return f"{words}, about {duration(seconds)}{rest} left"

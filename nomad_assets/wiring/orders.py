@@ -104,9 +104,15 @@ def expected(jobs: list[Job], order: Order, states: list[PlaceStatus], damaged: 
         place = (state.step.name, state.cell)
         forced = order.forces(state.step.name) or place in damaged
         if place in wanted and (forced or state.state != "current"):
-            why = state.reasons or ([] if state.artifact is None else ["damaged" if place in damaged else "forced"])
+            why = _damage(state) if place in damaged else state.reasons or (["forced"] if state.artifact else [])
             found.append(Expected(state.step, state.cell, why, took.get(place)))
     return found
+
+
+def _damage(state: PlaceStatus) -> list[str]:
+    if state.artifact is None:
+        return ["its manifest cannot be read"]
+    return state.reasons if state.state == "unreadable" else ["its files are not those of its manifest"]
 
 
 def damaged_places(grid: Grid, store: Store, jobs: list[Job]) -> set[Place]:

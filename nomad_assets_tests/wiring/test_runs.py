@@ -40,19 +40,16 @@ def made_again(store: LocalStore) -> set[str]:
 
 
 def test_a_lost_file_is_said_and_repaired_alone(finished, copied: LocalStore) -> None:
-    (copied.require("teacher_model", CELL) / "training_rows.parquet").unlink()
+    (copied.require("seed_subset", Cell(8)) / "seeds.parquet").unlink()
     failures, said = run(finished.profile)
-    assert len(failures) == 1
-    assert failures[0].startswith(
-        "teacher_model [8/masked]: training_rows.parquet is missing; nomad-assets run --repair"
-    )
-    assert "grid 8/masked: skipped, since teacher_model [8/masked] failed" in said and made_again(copied) == set()
+    assert failures == ["seed_subset [8]: seeds.parquet is missing; nomad-assets run --repair makes it again"]
+    assert "grid 8/masked: skipped, since seed_subset [8] failed" in said and made_again(copied) == set()
 
     failures, said = run(finished.profile, repair=True)
-    assert failures == [] and made_again(copied) == {"teacher_model [8/masked]"}
-    assert run(finished.profile, repair=True)[1][:-1] == [
-        f"{job.label}: nothing changed" for job in jobs_for(finished.grid, Order())
-    ]
+    assert failures == [] and made_again(copied) == {"seed_subset [8]"}
+    assert "grid 8/masked: nothing changed" in said
+    everything = [f"{job.label}: nothing changed" for job in jobs_for(finished.grid, Order())]
+    assert run(finished.profile, repair=True)[1][:-1] == everything
 
 
 def test_a_changed_file_and_an_unreadable_manifest_are_repaired_and_what_reads_them_stays(
@@ -132,6 +129,17 @@ def test_a_forecast_has_the_reasons_and_the_seconds_of_earlier_runs(finished, co
     assert [step.place for step in steps] == ["curated_corpus [8/masked]", "student_model [8/masked]"]
     took = copied.require("curated_corpus", CELL).manifest.seconds
     assert steps[0].seconds == took and "curation.keep 8 → 3" in steps[0].reasons
+
+
+def test_a_forecast_of_a_repair_says_what_is_damaged(finished, copied: LocalStore) -> None:
+    (copied.require("seed_subset", Cell(8)) / "seeds.parquet").unlink()
+    (copied.require("seed_subset", Cell(16)) / "manifest.json").write_text("{", encoding="utf-8")
+    questions = copied.require("benchmark_questions", Cell()) / "questions.parquet"
+    questions.write_bytes(questions.read_bytes()[:-1] + b"x")
+    why = {step.place: step.reasons for step in forecast(str(finished.profile), Order(repair=True))}
+    assert why["benchmark_questions [-]"] == ["its files are not those of its manifest"]
+    assert why["seed_subset [8]"] == ["seeds.parquet is missing"]
+    assert why["seed_subset [16]"] == ["its manifest cannot be read"]
 
 
 def test_a_forecast_of_a_new_grid_knows_no_seconds_and_leaves_out_what_cannot_be_made(home: Path) -> None:
