@@ -136,7 +136,9 @@ def test_a_teacher_that_never_ends_a_prompt_is_a_result(home: Path) -> None:
     student, seeds = (store.require(*place).manifest for place in (("student_model", MASKED), ("seed_subset", Cell(8))))
     assert student.metrics["synthetic_rows"] == 0 and student.rows == seeds.rows
     markdown = (store.require("recipe_report", Cell()) / MARKDOWN.name).read_text(encoding="utf-8")
-    assert "8/masked could not fill its keep target: 0 of 8 wanted, from 0 completed" in markdown
+    assert (
+        "could not fill its keep target: no row was kept of 8 wanted, from 0 completed rows in 48 attempts" in markdown
+    )
 
 
 def test_a_corpus_emptied_by_curation_is_an_error_when_students_see_nothing_else(home: Path) -> None:
@@ -151,8 +153,7 @@ def test_a_corpus_emptied_by_curation_is_an_error_when_students_see_nothing_else
     assert versions == {"synthetic_corpus": 2, "curated_corpus": 1}
 
 
-def test_another_model_answers_and_several_responses_are_counted_together(home: Path) -> None:
-    """Another model answers, three times each; agreement stands in every answered row."""
+def test_another_model_answers_every_prompt_as_often_as_asked(home: Path) -> None:
     answers = (
         'max_new_tokens = 8 }\nresponses_per_prompt = 3\nanswerer = "tiny-random"\nanswerer_chat_template = "chatml"'
     )
@@ -162,8 +163,6 @@ def test_another_model_answers_and_several_responses_are_counted_together(home: 
     corpus = table(store, "synthetic_corpus", Cell(16, "unmasked"), SyntheticCorpus, grid.graph)
     answered = corpus.filter(pl.col("prompt_end") == "completed")
     assert answered.group_by("attempt").len()["len"].unique().to_list() == [3]
-    of_completed = answered.filter(pl.col("response_end") == "completed")
-    assert of_completed["agreement"].null_count() == 0 and answered["agreement"].max() <= 1
 
 
 # Runs in an empty store.

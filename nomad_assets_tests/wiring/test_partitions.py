@@ -13,7 +13,6 @@ from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import GridSettings
 from nomad_assets.wiring.partitions import Partitions, partition_key
 
-
 SMOKE = load_profile("smoke")
 
 
