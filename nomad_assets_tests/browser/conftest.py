@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from nomad_assets.shipped import shipped_path
 from nomad_assets_tests.smoke_grid import ROOT, write_profile
-from nomad_assets_tests.test_webserver import Server
+from nomad_assets_tests.webserver import Server
 
 SHOTS = ROOT / "data" / "out" / "screenshots"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -31,7 +32,7 @@ def page(browser, request: pytest.FixtureRequest) -> Iterator:
     """A page of a desktop's size. What it showed last is kept under the test's name."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     opened = context.new_page()
-    opened.set_default_timeout(30_000)
+    opened.set_default_timeout(300_000)  # a page of a busy machine comes late
     yield opened
     shoot(opened, request.node.name)
     context.close()
@@ -47,24 +48,21 @@ def shoot(page, name: str, **options: object) -> Path:
 @pytest.fixture(scope="session")
 def ui(finished, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The UI over a copy of a finished run, so that what tests do there is seen by no other."""
-    profile = finished[0]
     home = tmp_path_factory.mktemp("ui")
-    shutil.copytree(profile.folder, home, dirs_exist_ok=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_WAIT_POLICY", "passive")
-        # With a seed file of its own, which a test changes.
-        shutil.copy(ROOT / "data" / "seed" / "trivia.jsonl", home / "seeds.jsonl")
-        path = write_profile(home)
-        shipped, own = 'path = "shipped://seed/trivia.jsonl"', f'path = "{home}/seeds.jsonl"'
-        text = path.read_text(encoding="utf-8")
-        assert text.count(shipped) == 1
-        path.write_text(text.replace(shipped, own), encoding="utf-8")
-        server = Server(home, path)
-        try:
-            server.wait(90)
-            yield server
-        finally:
-            server.stop()
+    shutil.copytree(finished.profile.parent, home, dirs_exist_ok=True)
+    # With a seed file of its own, which a test changes.
+    shipped, own = "shipped://seed/trivia.jsonl", home / "seeds.jsonl"
+    shutil.copy(shipped_path(shipped), own)
+    path = write_profile(home)
+    text = path.read_text(encoding="utf-8")
+    assert text.count(shipped) == 1
+    path.write_text(text.replace(shipped, str(own)), encoding="utf-8")
+    server = Server(home, path)
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture

@@ -38,13 +38,13 @@ def test_the_dimensions_of_the_grid(definitions: dg.Definitions) -> None:
     }
 
 
-def test_every_asset_has_its_version_and_is_described_by_a_sentence(work: Work, definitions: dg.Definitions) -> None:
+def test_every_asset_has_its_version_and_begins_with_a_sentence(work: Work, definitions: dg.Definitions) -> None:
     for spec in definitions.resolve_all_asset_specs():
         if (step := work.grid.graph.get(spec.key.path[-1])) is not None:
             assert spec.code_version == step.version
-        first, _, rest = spec.description.partition("\n")
-        assert first.strip().endswith((".", ":")) or rest, spec.key
-        assert not any(line.startswith("    ") for line in rest.splitlines()), f"{spec.key}: shown as code"
+        first, *_ = spec.description.split("\n\n")
+        assert first.endswith(".") and first[0].isupper(), spec.key
+        assert not any(line.startswith("    ") for line in spec.description.splitlines()), f"{spec.key}: shown as code"
 
 
 def test_definitions_are_loadable(definitions: dg.Definitions) -> None:
