@@ -100,7 +100,7 @@ def run_once(contender: Contender, job: dict, timeout: float = 1800) -> dict:
             return {"error": f"stopped after {timeout:.0f} s"}
     wall = time.monotonic() - begun
     if code != 0 or not result_path.is_file():
-        return {"error": log.read_text(errors="replace")[-1500:], "wall_seconds": wall}
+        return {"error": f"exit code {code}: {log.read_text(errors='replace')[-1500:]}", "wall_seconds": wall}
     return {**json.loads(result_path.read_text()), "wall_seconds": wall, "tree_peak_mib": peak() / 2**20}
 
 
