@@ -21,7 +21,7 @@ import json, time
 begun = time.perf_counter()
 import dagster as dg
 from nomad_assets.definitions import definitions_of, work_of
-from nomad_assets.engine.runner import is_current
+from nomad_assets.engine.plan import is_current
 from nomad_assets.profile.load import load_profile
 imported = time.perf_counter()
 work = work_of(load_profile())

@@ -19,16 +19,15 @@ from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError, shown
 from nomad_assets.grid import Grid
 from nomad_assets.in_process import run_places
+from nomad_assets.opening import open_grid
 from nomad_assets.profile.load import changed, load_profile
 from nomad_assets.profile.sections import Profile
 from nomad_assets.status import status
 from nomad_assets.steps.base import MODEL
 from nomad_assets.steps.report import HTML, LABEL_TYPES, MARKDOWN, SIDES
 from nomad_assets.steps.scores import Scores
-from nomad_assets.store.home import store_of
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
-from nomad_assets.wiring.upstream import as_last_handed
 
 REPORT = "recipe_report"
 STATUS = {
@@ -53,8 +52,7 @@ def load(
     loaded = profile if isinstance(profile, Profile) else load_profile(None if profile is None else str(profile))
     if settings:
         loaded = changed(loaded, settings, "settings")
-    found = store or store_of(loaded.name)
-    return OpenGrid(Grid(as_last_handed(loaded, found)), found)
+    return OpenGrid(*open_grid(loaded, store))
 
 
 @dataclass(frozen=True)

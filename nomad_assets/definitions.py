@@ -7,6 +7,7 @@ import dagster as dg
 
 from nomad_assets.engine.listeners import Listener
 from nomad_assets.grid import Grid
+from nomad_assets.opening import with_handed_seeds
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
 from nomad_assets.store.home import store_of
@@ -18,7 +19,6 @@ from nomad_assets.wiring.jobs import jobs
 from nomad_assets.wiring.lineage import lineage_asset
 from nomad_assets.wiring.listeners import listeners_of
 from nomad_assets.wiring.names import Names
-from nomad_assets.wiring.upstream import with_handed_seeds
 from nomad_assets.wiring.work import Work
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from nomad_assets.cells import Cell
 from nomad_assets.engine.fingerprint import Change, drift, library_drift, place_name
 from nomad_assets.engine.machine import libraries
-from nomad_assets.engine.runner import is_withdrawn, plan
+from nomad_assets.engine.plan import is_withdrawn, plan
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError, NotMadeError
 from nomad_assets.grid import Grid
@@ -99,12 +99,6 @@ def _damage(artifact: Artifact) -> str | None:
         if size != facts["bytes"]:
             return f"{name} has {size} bytes, its manifest says {facts['bytes']}"
     return None
-
-
-def outside_grid(grid: Grid, store: Store) -> list[tuple[str, Cell]]:
-    """Stored places that the profile's grid does not have, after sizes or arms were taken out."""
-    known = {(step.name, cell) for step, cell in grid.all_places()}
-    return [place for place in store.places() if place not in known]
 
 
 def seconds_before(states: list[PlaceStatus]) -> dict[tuple[str, Cell], float]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nomad_assets.cells import Cell, Over
-from nomad_assets.engine.runner import plan, serves
+from nomad_assets.engine.plan import plan, serves
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Arm, Grid
 from nomad_assets.names import NAME

@@ -88,14 +88,11 @@ def report(profile: ProfileOption = None) -> None:
     """
     from nomad_assets.cells import Cell
     from nomad_assets.cli.listing import remarks_on_report
-    from nomad_assets.grid import Grid
-    from nomad_assets.profile.load import load_profile
+    from nomad_assets.opening import open_grid
     from nomad_assets.steps.report import HTML, MARKDOWN
-    from nomad_assets.store.home import store_of
 
     with errors():
-        loaded = load_profile(profile)
-        store = store_of(loaded.name)
+        grid, store = open_grid(profile)
         artifact = store.require("recipe_report", Cell())
         with store.reading([artifact]):
             text = (artifact / MARKDOWN.name).read_text(encoding="utf-8")
@@ -104,7 +101,7 @@ def report(profile: ProfileOption = None) -> None:
             out.print(Markdown(text))
         else:
             print(text, flush=True)
-        for line in remarks_on_report(Grid(loaded), store):
+        for line in remarks_on_report(grid, store):
             note(line)
     note(f"HTML: {short(artifact / HTML.name)}")
 

@@ -51,13 +51,11 @@ def prune(
     Example: nomad-assets prune --keep 2 --dry-run
     """
     with errors():
-        from nomad_assets.grid import Grid
         from nomad_assets.lineage.retention import prune as remove
-        from nomad_assets.profile.load import load_profile
-        from nomad_assets.store.home import store_of
+        from nomad_assets.opening import open_grid
 
-        grid = Grid(load_profile(profile))
-        found = remove(grid, store_of(grid.profile.name), keep, dry_run, outside)
+        grid, store = open_grid(profile)
+        found = remove(grid, store, keep, dry_run, outside)
     for leftover in found:
         stays = "" if leftover.removed else "  (stays; --outside removes it)"
         print(f"{leftover.size / 2**20:10.1f} MiB  {leftover.what:<18} {leftover.place}{stays}")

@@ -56,14 +56,13 @@ def inspect(
     """
     with errors(), console.status("reading and measuring"):
         from nomad_assets.first_steps.survey import survey
-        from nomad_assets.grid import Grid
+        from nomad_assets.opening import open_grid
         from nomad_assets.profile.load import load_profile
         from nomad_assets.status import problems
-        from nomad_assets.store.home import store_of
 
         loaded = load_profile(profile)
         found = survey(loaded, seeds, estimate)
-        wrong = problems(Grid(loaded), store_of(loaded.name)).words()
+        wrong = problems(*open_grid(loaded)).words()
     if as_json:
         print(json.dumps(found.record(), indent=1, ensure_ascii=False))
     else:

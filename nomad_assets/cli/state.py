@@ -27,15 +27,13 @@ def status(
     """
     with errors(), console.status("looking at what there is"):
         from nomad_assets.cli import listing
-        from nomad_assets.grid import Grid
-        from nomad_assets.profile.load import load_profile
-        from nomad_assets.status import outside_grid, problems
+        from nomad_assets.lineage.retention import places_outside
+        from nomad_assets.opening import open_grid
+        from nomad_assets.status import problems
         from nomad_assets.status import status as look
-        from nomad_assets.store.home import store_of
 
-        grid = Grid(load_profile(profile))
-        store = store_of(grid.profile.name)
-        found, states, orphans = problems(grid, store).words(), look(grid, store), outside_grid(grid, store)
+        grid, store = open_grid(profile)
+        found, states, orphans = problems(grid, store).words(), look(grid, store), places_outside(grid, store)
     if as_json:
         record = {
             "profile": grid.profile.name, "store": store.name, "problems": found, "places": [s.record() for s in states],

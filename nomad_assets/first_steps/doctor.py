@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from nomad_assets.dagster_home import SETTINGS, dagster_home
 from nomad_assets.engine.fingerprint import place_name
 from nomad_assets.errors import NomadError
-from nomad_assets.grid import Grid
+from nomad_assets.opening import open_grid
 from nomad_assets.plugins import is_plugin
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
@@ -130,7 +130,7 @@ def _sources(profile: Profile) -> Iterator[Line]:
 
 def _sizes(profile: Profile) -> Iterator[Line]:
     """What of the grid can never be made from these sources."""
-    found = problems(Grid(profile), store_of(profile.name))
+    found = problems(*open_grid(profile))
     for place, text in found.places.items():
         yield Line("missing", place_name(*place), text, "add examples, or take the size out of grid.train_sizes")
     if found.pool:

@@ -15,10 +15,12 @@ from rich.table import Table
 from nomad_assets import plugins
 from nomad_assets.cells import Cell
 from nomad_assets.engine.listeners import Run
-from nomad_assets.engine.runner import plan, run, serves
+from nomad_assets.engine.plan import plan, serves
+from nomad_assets.engine.runner import run
 from nomad_assets.errors import printable
 from nomad_assets.first_steps.estimate import READ, Estimate, Speed, forecast, measure
 from nomad_assets.grid import Grid
+from nomad_assets.opening import open_grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.inspection import SHOWN, Inspection, inspect
 from nomad_assets.recipe.data.sources import read_source
@@ -28,7 +30,6 @@ from nomad_assets.recipe.models.turns import Turns, training_rows
 from nomad_assets.steps.base import MODEL, base_model
 from nomad_assets.steps.benchmarks import questions_of
 from nomad_assets.steps.seeds import seed_examples
-from nomad_assets.store.home import store_of
 from nomad_assets.store.local import LocalStore
 
 MANY_REPEATS = 0.1
@@ -193,7 +194,7 @@ def _remarks(profile: Profile, found: Inspection, scaffolding: int, positions: i
 @contextlib.contextmanager
 def _base_model(profile: Profile) -> Iterator[tuple[Path, float]]:
     """The folder of the profile's base model, the store's or one built for the moment, and the seconds it took."""
-    grid, store = Grid(profile), store_of(profile.name)
+    grid, store = open_grid(profile)
     now, stored = plan(base_model, Cell(), grid, store), store.current(base_model.name, Cell())
     if stored is not None and serves(stored, now.wanted, now.withdrawals):
         with store.reading([stored]):

@@ -23,15 +23,15 @@ import polars as pl
 import psutil
 
 from nomad_assets.cells import Cell
-from nomad_assets.engine.runner import is_current, is_withdrawn
+from nomad_assets.engine.plan import is_current, is_withdrawn
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
 from nomad_assets.integrations.cards import Facts, dataset_card, model_card
+from nomad_assets.opening import open_grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.sources import HUB
 from nomad_assets.steps.base import MODEL
 from nomad_assets.steps.curation import CuratedCorpus
-from nomad_assets.store.home import store_of
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
 
@@ -57,7 +57,7 @@ def export(
     NomadError when something of the same name is there, and when an artifact is missing, out of date with the profile,
     or was made with a withdrawn seed row: a card would say of it what is not so.
     """
-    grid, store = Grid(profile), store_of(profile.name)
+    grid, store = open_grid(profile)
     place = grid.parse(cell)
     names = [*parts, *([GGUF] if gguf else [])]
     if out.exists() and not out.is_dir():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine.grid import Grid
-from nomad_assets.engine.runner import plan, serves
+from nomad_assets.engine.plan import plan, serves
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage.sync import sync_if_free
 from nomad_assets.lineage.tables import TAKEN

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from nomad_assets.cells import Cell
 from nomad_assets.engine.fingerprint import place_name
 from nomad_assets.engine.listeners import Listener
-from nomad_assets.engine.runner import is_current
+from nomad_assets.engine.plan import is_current
 from nomad_assets.errors import NomadError
-from nomad_assets.grid import Grid
-from nomad_assets.profile.load import load_profile
+from nomad_assets.opening import open_grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe import warm
 from nomad_assets.status import problems, status
-from nomad_assets.store.home import store_of
 from nomad_assets.wiring.orders import Expected, Job, Order, cause_of, damaged_places, expected, jobs_for
 
 if TYPE_CHECKING:
@@ -54,8 +52,8 @@ class GridRun:
     """One order of one grid, with what is known before anything is made."""
 
     def __init__(self, profile: Profile | str | None, order: Order):
-        self.profile = profile if isinstance(profile, Profile) else load_profile(profile)
-        self.grid, self.store, self.order = Grid(self.profile), store_of(self.profile.name), order
+        self.grid, self.store = open_grid(profile)
+        self.profile, self.order = self.grid.profile, order
         self.jobs = jobs_for(self.grid, order)
         wanted = {place for job in self.jobs for place in job.places}
         found = problems(self.grid, self.store)

@@ -11,7 +11,7 @@ from nomad_assets.cells import Cell
 from nomad_assets.engine.fingerprint import drift, flat, library_drift, settings_of
 from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
-from nomad_assets.engine.runner import plan
+from nomad_assets.engine.plan import plan
 from nomad_assets.engine.step import Config, Read, View
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.toy import (

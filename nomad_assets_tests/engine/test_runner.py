@@ -10,7 +10,8 @@ import pytest
 from nomad_assets.cells import Cell
 from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
-from nomad_assets.engine.runner import Made, Reused, plan, serves
+from nomad_assets.engine.plan import plan, serves
+from nomad_assets.engine.runner import Made, Reused
 from nomad_assets.errors import NomadError, NotMadeError
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.toy import (

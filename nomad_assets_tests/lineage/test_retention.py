@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.history import CURATED, History
 from nomad_assets.cells import Cell
-from nomad_assets.engine.runner import plan
+from nomad_assets.engine.plan import plan
 from nomad_assets.errors import NomadError
 from nomad_assets.lineage import sync as lineage
 from nomad_assets.lineage.questions import ask

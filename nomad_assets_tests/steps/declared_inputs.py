@@ -13,7 +13,7 @@ from nomad_assets.engine.fingerprint import settings_of
 from nomad_assets.engine.graph import Graph
 from nomad_assets.engine.inputs import COSTS, Given, Inputs, Parents, fact_of, view_of
 from nomad_assets.engine.output import Output
-from nomad_assets.engine.runner import plan
+from nomad_assets.engine.plan import plan
 from nomad_assets.engine.step import Config, Read, Step, View
 from nomad_assets.engine.tables import Table
 from nomad_assets.grid import Grid

@@ -11,7 +11,7 @@ import pytest
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine.fingerprint import drift
-from nomad_assets.engine.runner import plan, serves
+from nomad_assets.engine.plan import plan, serves
 from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile

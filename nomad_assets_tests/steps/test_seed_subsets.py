@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from nomad_assets.cells import Cell
-from nomad_assets.engine.runner import plan, serves
+from nomad_assets.engine.plan import plan, serves
 from nomad_assets.grid import Grid
 from nomad_assets.steps import GRAPH
 from nomad_assets.steps.seeds import SeedExamples, SeedSubset
