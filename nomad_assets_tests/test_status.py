@@ -11,8 +11,9 @@ from nomad_assets import status as module
 from nomad_assets.cells import Cell
 from nomad_assets.cli import app
 from nomad_assets.grid import Grid
+from nomad_assets.lineage.retention import places_outside
 from nomad_assets.profile.load import load_profile
-from nomad_assets.status import PlaceStatus, outside_grid, problems, seconds_before, status
+from nomad_assets.status import PlaceStatus, problems, seconds_before, status
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.smoke_grid import write_profile
 
@@ -43,7 +44,7 @@ def ask(*arguments: str) -> tuple[int, str]:
 def test_after_a_whole_run_everything_is_current(finished) -> None:
     states = status(finished.grid, finished.store)
     assert len(states) == 35 and not_current(states) == set()
-    assert outside_grid(finished.grid, finished.store) == []
+    assert places_outside(finished.grid, finished.store) == []
     assert problems(finished.grid, finished.store).words() == []
 
 
@@ -99,7 +100,7 @@ def test_damage_is_unreadable_and_says_what_is_wrong(finished, copied: LocalStor
 
 def test_what_the_profile_does_not_have_any_more_is_outside(finished, copied: LocalStore, tmp_path: Path) -> None:
     path = write_profile(tmp_path, train_sizes="train_sizes = [8]")
-    places = outside_grid(Grid(load_profile(str(path))), copied)
+    places = places_outside(Grid(load_profile(str(path))), copied)
     assert ("teacher_model", Cell(16, "masked")) in places and {cell.train_size for _, cell in places} == {16}
     assert "stored places are outside the grid; nomad-assets prune --outside" in ask("-p", str(path))[1]
 
