@@ -10,7 +10,7 @@ import polars as pl
 from nomad_assets.cells import Cell
 from nomad_assets.engine.checks import check_place
 from nomad_assets.engine.fingerprint import Change
-from nomad_assets.engine.listeners import Attempt, Listener, Run
+from nomad_assets.engine.listeners import Attempt, Listener, Run, refuse_broken
 from nomad_assets.engine.output import Shown
 from nomad_assets.engine.runner import Made, run
 from nomad_assets.engine.step import Step
@@ -49,6 +49,7 @@ def run_places(
     wanted = {(step.name, cell) for step, cell in places}
     known = {place: text for place, text in found.places.items() if place in wanted}
     told = [Printer(say), *listeners, *listeners_of(grid.profile, grid.graph, store)]
+    refuse_broken(told)
     going = _Going(grid, store, told, Run(str(uuid.uuid4()), JOB), forced, say)
     for place, text in known.items():
         going.fail(place, f"{place[0]} [{place[1].label}]: {text}")

@@ -67,9 +67,7 @@ class Stored:
 
     def files(self) -> dict[str, Path]:
         """Every file that lies with the artifact, by its relative path; the manifest is none of them."""
-        folder = self.artifact.path
-        found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        return {name: path for name, path in found.items() if name != "manifest.json"}
+        return self.artifact.files()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from nomad_assets.cells import Cell
 from nomad_assets.engine.fingerprint import Change
 from nomad_assets.engine.output import Shown
 from nomad_assets.engine.step import Step
-from nomad_assets.errors import cut
+from nomad_assets.errors import NomadError, cut
 from nomad_assets.store.manifests import Artifact
 
 LONGEST_PROBLEM = 300  # characters of an error's text
@@ -70,6 +70,13 @@ class Listener:
     def complaint(self, problem: str) -> str:
         """What the others are told when this one raised or was given up."""
         return f"{type(self).__name__} failed: {problem}"
+
+
+def refuse_broken(listeners: Sequence[Listener]) -> None:
+    """Raises NomadError where one of them cannot work here at all: better known now than after hours of training."""
+    for listener in listeners:
+        if problem := listener.problem():
+            raise NomadError(problem)
 
 
 class Audience:

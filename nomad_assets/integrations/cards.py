@@ -238,10 +238,9 @@ def _scores(facts: Facts) -> str:
 
 def _results(facts: Facts) -> Iterator[dict]:
     """The student's scores as the hub takes them: shares as 0 to 1, log-probabilities in nats per answer token."""
-    scores = facts.artifacts.get("student_scores")
-    if scores is None:
+    if "student_scores" not in facts.artifacts:
         return
-    table = pl.read_parquet(scores / "scores.parquet")
+    table = facts.table("student_scores", Scores)
     for name, metric, mean in table.select("benchmark", "metric", "mean").iter_rows():
         benchmark = facts.profile.benchmarks[name]
         # A file's whole path would read as the name of a data set of the hub.

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from nomad_assets.errors import NomadError
+from nomad_assets.store.layout import MANIFEST
 
 FORMAT = 2  # of manifests and of what artifacts hold; version 0.1 wrote manifests without a format
 
@@ -85,6 +86,13 @@ class Artifact:
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
+
+    def files(self) -> dict[str, Path]:
+        """Every file that is there, by its relative path, whatever the manifest lists; the manifest is none of them."""
+        there = {
+            path.relative_to(self.path).as_posix(): path for path in sorted(self.path.rglob("*")) if path.is_file()
+        }
+        return {name: path for name, path in there.items() if name != MANIFEST}
 
     def read(self, file: str, columns: list[str] | None = None) -> pl.DataFrame:
         """A stored table by its file's name."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine.fingerprint import place_name
-from nomad_assets.engine.listeners import Listener
+from nomad_assets.engine.listeners import Listener, refuse_broken
 from nomad_assets.engine.plan import is_current
 from nomad_assets.errors import NomadError
 from nomad_assets.opening import open_grid
@@ -107,7 +107,9 @@ class GridRun:
 
         warm.keep_engines()
         try:
-            with Execution.opened(work_of(self.profile, store=self.store, listeners=listeners), say) as execution:
+            work = work_of(self.profile, store=self.store, listeners=listeners)
+            refuse_broken(work.listeners)
+            with Execution.opened(work, say) as execution:
                 yield execution
         finally:
             warm.close()

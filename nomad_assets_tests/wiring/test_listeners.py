@@ -8,7 +8,10 @@ import dagster as dg
 import pytest
 
 from nomad_assets.definitions import work_of
-from nomad_assets_tests.smoke_grid import write_profile
+from nomad_assets.errors import NomadError
+from nomad_assets.status import status
+from nomad_assets.wiring.checks import check_everything
+from nomad_assets_tests.smoke_grid import SMOKE, opened, run, write_profile
 from nomad_assets_tests.wiring.dagster_runs import Jobs
 
 SECRETS = {
@@ -60,3 +63,16 @@ def test_nothing_that_is_written_holds_a_secret_of_the_environment(
         data = path.read_bytes()
         assert not [name for name, value in SECRETS.items() if value.encode() in data], path
     assert os.environ["HF_TOKEN"] == SECRETS["HF_TOKEN"]
+
+
+def test_without_mlflows_client_a_run_is_refused_and_everything_else_works(
+    dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile = dagster_home / "own.toml"
+    profile.write_text(f'mlflow = "http://127.0.0.1:9"\n{SMOKE}', encoding="utf-8")
+    monkeypatch.setattr("nomad_assets.integrations.tracking.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NomadError, match="MLflow's client is not installed; pip install mlflow-skinny"):
+        run(profile, until="seed_subset")
+    grid, store = opened(profile)
+    assert {found.state for found in status(grid, store)} == {"missing"}
+    assert list(check_everything(work_of(str(profile)))) == []
