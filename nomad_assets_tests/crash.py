@@ -88,7 +88,6 @@ class Run:
     ):
         environment = {
             **os.environ, "DAGSTER_HOME": str(home), "NOMAD_HOME": str(home / "lake"),
-            "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait starve the other processes
         }  # fmt: skip
         self.said = home / f"said-{time.monotonic_ns()}.txt"
         with open(self.said, "w") as messages:
