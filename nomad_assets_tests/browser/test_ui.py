@@ -3,7 +3,7 @@
 import pytest
 
 from nomad_assets.cells import Cell
-from nomad_assets.engine.runner import is_current
+from nomad_assets.engine.plan import is_current
 from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
 from nomad_assets.store.local import LocalStore
