@@ -249,9 +249,7 @@ def test_what_a_row_is_said_to_come_from_counts(profile: Profile, finished, tmp_
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(ROOT / "data/seed/trivia.jsonl", tmp_path / folder / "seeds.jsonl")
-        path = write_profile(tmp_path / folder)
-        text = path.read_text(encoding="utf-8").replace(f"{ROOT}/data/seed/trivia.jsonl", "seeds.jsonl")
-        path.write_text(text, encoding="utf-8")
+        path = write_profile(tmp_path / folder, sources='sources = [\n  { path = "seeds.jsonl" },')
         asked.append(fingerprints(load_profile(str(path)), finished.store))
     here, there = asked
     assert {name for name, cell in here if here[name, cell] != there[name, cell]} == POOL
