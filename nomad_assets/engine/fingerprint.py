@@ -121,14 +121,14 @@ def drift(manifest: Manifest, wanted: Fingerprint) -> list[Change]:
         changes.append(Change("code version", manifest.code_version, wanted.version))
     before, after = dict(flat(manifest.settings)), dict(flat(wanted.settings))
     for key in {**before, **after}:
-        if before.get(key) != after.get(key):
+        if key not in before or key not in after or before[key] != after[key]:
             changes.append(Change(key, before.get(key, "none"), after.get(key, "none")))
     for place in {**manifest.reads, **wanted.reads}:
         if manifest.reads.get(place) != wanted.reads.get(place):
             name, _, label = place.partition("/")
             how = "is new" if place not in manifest.reads else "has gone" if place not in wanted.reads else "changed"
             changes.append(Change(f"{name} [{label}] {how}" if label != "-" else f"{name} {how}"))
-    return changes
+    return changes or [Change("how fingerprints are made")]  # by a version of ours that hashed something else
 
 
 def library_drift(manifest: Manifest, libraries: dict[str, str]) -> list[Change]:

@@ -9,6 +9,7 @@ from nomad_assets.cells import Cell
 from nomad_assets.engine.graph import Graph
 from nomad_assets.engine.step import Config, File, Read, Step, View
 from nomad_assets.engine.tables import Table
+from nomad_assets.errors import NomadError
 from nomad_assets.store.manifests import Artifact, Manifest
 
 Parents = dict[tuple[str, Cell], Artifact]
@@ -20,9 +21,14 @@ class UndeclaredError(Exception):
 
 
 def view_of(artifact: Artifact, file: str, view: View, config: Config) -> pl.DataFrame:
-    """The declared part of a stored table."""
+    """The declared part of a stored table. Raises NomadError when its file is lost or damaged."""
     # With a choice of rows the function may look at any column; without one only the named columns are read.
-    frame = artifact.read(file, None if view.rows or view.columns is None else list(view.columns))
+    columns = None if view.rows or view.columns is None else list(view.columns)
+    try:
+        frame = artifact.read(file, columns)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        place = f"{artifact.manifest.artifact_id}: {file}"
+        raise NomadError(f"{place} cannot be read; `nomad-assets run --repair` makes it again: {error}") from error
     if view.rows:
         frame = view.rows(frame, config)
     return frame if view.columns is None else frame.select(view.columns)

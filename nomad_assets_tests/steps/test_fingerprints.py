@@ -5,6 +5,7 @@ when its content comes out differently.
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -248,9 +249,7 @@ def test_what_a_row_is_said_to_come_from_counts(profile: Profile, finished, tmp_
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(ROOT / "data/seed/trivia.jsonl", tmp_path / folder / "seeds.jsonl")
-        path = write_profile(tmp_path / folder)
-        text = path.read_text(encoding="utf-8").replace(f"{ROOT}/data/seed/trivia.jsonl", "seeds.jsonl")
-        path.write_text(text, encoding="utf-8")
+        path = write_profile(tmp_path / folder, sources='sources = [\n  { path = "seeds.jsonl" },')
         asked.append(fingerprints(load_profile(str(path)), finished.store))
     here, there = asked
     assert {name for name, cell in here if here[name, cell] != there[name, cell]} == POOL
@@ -268,3 +267,19 @@ def test_a_changed_benchmark_rule_remakes_the_pool(finished, tmp_path: Path) -> 
     assert made(grid, store, pool) == {"seed_examples [-]"}
     assert store.require(pool, Cell()).manifest.version == 2
     assert made(grid, store, pool) == set()
+
+
+# Why something is out of date.
+
+
+def test_whatever_is_not_current_has_a_reason(finished) -> None:
+    """Also where a key came or went that has no value, or where nothing that a manifest holds has changed."""
+    step, cell = finished.grid.graph["curated_corpus"], Cell(8, "unmasked")
+    manifest = finished.store.require(step.name, cell).manifest
+    wanted = plan(step, cell, finished.grid, finished.store).wanted
+    other = replace(wanted, digest="0" * 64)
+    without = {key: value for key, value in manifest.settings.items() if key != "embedder"}
+    assert manifest.settings["embedder"]["content"] is None
+    said = [str(change) for change in drift(replace(manifest, settings=without), other)]
+    assert said == ["embedder.source none → all-MiniLM-L6-v2", "embedder.content none → None"]
+    assert [str(change) for change in drift(manifest, other)] == ["how fingerprints are made"]
