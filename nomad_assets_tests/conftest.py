@@ -12,6 +12,7 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from nomad_assets.grid import Grid
 from nomad_assets.recipe.models.base_models import SMOLLM2, TINY, build_base_model
@@ -19,6 +20,10 @@ from nomad_assets.recipe.models.loading import quiet
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.damaged import Damaged
 from nomad_assets_tests.smoke_grid import enter_home, opened, run, write_profile
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("ours", deadline=None)
+settings.load_profile("ours")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
