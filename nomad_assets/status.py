@@ -13,10 +13,11 @@ from nomad_assets.engine.plan import is_withdrawn, plan
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError, NotMadeError
 from nomad_assets.grid import Grid
+from nomad_assets.plugins import is_plugin
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.curation.embedding import PACKAGED
 from nomad_assets.recipe.models.base_models import BUILT_IN
-from nomad_assets.store.manifests import Artifact
+from nomad_assets.store.manifests import Artifact, OtherFormatError
 from nomad_assets.store.protocol import Store
 
 State = Literal["current", "out of date", "missing", "withdrawn", "unreadable"]
@@ -47,7 +48,7 @@ class PlaceStatus:
 
 
 def status(grid: Grid, store: Store, steps: Iterable[str] | None = None) -> list[PlaceStatus]:
-    """The state of every place, parents before children.
+    """The state of every place, parents before children. Raises OtherFormatError when another version wrote the store.
 
     A place whose parent is not current is out of date, too: it is made again unless the parent comes out as it was.
     """
@@ -62,6 +63,8 @@ def status(grid: Grid, store: Store, steps: Iterable[str] | None = None) -> list
 def _status(step: Step, cell: Cell, grid: Grid, store: Store, withdrawals: list[dict], above: dict) -> PlaceStatus:
     try:
         artifact = store.current(step.name, cell)
+    except OtherFormatError:
+        raise
     except NomadError as error:
         return PlaceStatus(step, cell, "unreadable", [str(error)])
     if artifact is None:
@@ -162,7 +165,7 @@ def missing_files(profile: Profile) -> dict[str, str]:
     return {
         key: f"{path}: no such file or folder; put it at {profile.resolve(path)}"
         for key, path in named.items()
-        if not path.startswith("hf://") and not Path(profile.resolve(path)).exists()
+        if not path.startswith("hf://") and not is_plugin(path) and not Path(profile.resolve(path)).exists()
     }
 
 
@@ -188,7 +191,7 @@ def _pool_rows(grid: Grid, store: Store) -> int | None:
     if current is not None and current.manifest.fingerprint == now.wanted.digest:
         return current.manifest.rows
     sources = [*now.config.seeds, *(benchmark.source for benchmark in now.config.benchmarks)]
-    if any(source.path.startswith("hf://") for source in sources):
+    if any(source.path.startswith("hf://") or is_plugin(source.path) for source in sources):
         return None
     seeds = [source.read(now.config.withdrawn) for source in now.config.seeds]
     pool, _ = build_pool(

@@ -140,6 +140,27 @@ def test_a_missing_file_is_named_by_its_key(tmp_path: Path, store: LocalStore) -
     assert "no such file or folder" in found.missing["seeds.sources.0"] and found.places == {}
 
 
+def test_a_source_of_the_user_s_own_code_is_no_missing_file(tmp_path: Path, store: LocalStore) -> None:
+    """Its rows are counted by the run alone: the code may take long, or reach out."""
+    (tmp_path / "mine.py").write_text("def rows():\n    raise RuntimeError('was run')\n", encoding="utf-8")
+    path = write_profile(tmp_path)
+    lines = [
+        line if "seed/trivia.jsonl" not in line else '{ path = "python:mine.py:rows" },'
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert problems(Grid(load_profile(str(path))), store).words() == []
+
+
+def test_a_store_of_another_version_is_refused_in_one_sentence(finished, copied: LocalStore) -> None:
+    manifest = copied.require("seed_examples", Cell()) / "manifest.json"
+    record = json.loads(manifest.read_text(encoding="utf-8"))
+    manifest.write_text(json.dumps({**record, "format": 1}), encoding="utf-8")
+    for command in ("status", "run"):
+        done = CliRunner().invoke(app, [command, "-p", str(finished.profile)])
+        assert done.exit_code == 2 and done.stderr.count("this store was written by another version") == 1
+
+
 def test_rows_that_cannot_be_read_are_a_problem(tmp_path: Path, store: LocalStore) -> None:
     (tmp_path / "mine.jsonl").write_text("no json\n", encoding="utf-8")
     path = write_profile(tmp_path)

@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import psutil
@@ -16,12 +15,11 @@ from nomad_assets.dagster_home import SETTINGS, dagster_home
 from nomad_assets.engine.fingerprint import place_name
 from nomad_assets.errors import NomadError
 from nomad_assets.opening import open_grid
-from nomad_assets.plugins import is_plugin
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.curation.embedding import PACKAGED
 from nomad_assets.recipe.generation.engine import choose_engine
-from nomad_assets.recipe.models.base_models import BUILT_IN, SMOLLM2
+from nomad_assets.recipe.models.base_models import SMOLLM2
 from nomad_assets.recipe.models.device import computes_in_bf16
 from nomad_assets.status import problems
 from nomad_assets.store.home import store_of
@@ -56,7 +54,6 @@ def examine(profile_name: str | None) -> Iterator[Line]:
     yield Line("ok", "profile", f"{profile.name}: sizes {sizes}; arms {', '.join(profile.grid.prompt_loss)}")
     yield from _needs(profile)
     yield from _sources(profile)
-    yield from _sizes(profile)
     yield from _machine(profile)
     yield from _places(profile)
 
@@ -110,27 +107,11 @@ def _needs(profile: Profile) -> Iterator[Line]:
 
 
 def _sources(profile: Profile) -> Iterator[Line]:
-    """Files and folders of this machine that the profile names."""
-    benchmarks = [benchmark.source for benchmark in profile.benchmarks.values() if benchmark.source]
-    named = [
-        *(("seeds", source.path) for source in profile.seeds.sources),
-        *(("benchmarks", source.path) for source in benchmarks),
-        *((key, value) for key, value in (
-            ("base_model.source", profile.base_model.source),
-            ("base_model.chat_template", profile.base_model.chat_template),
-            ("synthesis.answerer", profile.synthesis.answerer),
-            ("synthesis.answerer_chat_template", profile.synthesis.answerer_chat_template),
-            ("curation.embedder", profile.curation.embedder),
-        ) if value not in (None, "chatml", PACKAGED, *BUILT_IN)),
-    ]  # fmt: skip
-    for key, path in named:
-        if not path.startswith("hf://") and not is_plugin(path) and not Path(profile.resolve(path)).exists():
-            yield Line("missing", key, f"{path}: no such file or folder", f"put it at {profile.resolve(path)}")
-
-
-def _sizes(profile: Profile) -> Iterator[Line]:
-    """What of the grid can never be made from these sources."""
+    """What the profile names and is not there, and what of the grid can never be made from it."""
     found = problems(*open_grid(profile))
+    for key, text in found.missing.items():
+        what, _, remedy = text.rpartition("; ")
+        yield Line("missing", key, what, remedy)
     for place, text in found.places.items():
         yield Line("missing", place_name(*place), text, "add examples, or take the size out of grid.train_sizes")
     if found.pool:

@@ -12,6 +12,7 @@ import pytest
 
 from nomad_assets.cells import Cell
 from nomad_assets.definitions import work_of
+from nomad_assets.engine.listeners import Listener
 from nomad_assets.errors import NomadError
 from nomad_assets.store.local import LocalStore
 from nomad_assets.wiring import execution
@@ -102,6 +103,16 @@ def test_missing_files_end_a_run_before_anything_is_made(home: Path) -> None:
     with pytest.raises(NomadError, match=r"seeds\.sources\.0: .*gone\.jsonl: no such file"):
         run(profile)
     assert not (home / "lake").exists()
+
+
+def test_a_listener_that_cannot_work_here_ends_a_run_before_anything_is_made(home: Path) -> None:
+    class Broken(Listener):
+        def problem(self) -> str:
+            return "no client"
+
+    with pytest.raises(NomadError, match="no client"):
+        run_grid(str(write_profile(home)), Order(), lambda text: None, [Broken()])
+    assert not list((home / "lake").rglob("manifest.json"))
 
 
 def test_what_failed_because_of_a_failure_is_not_listed(
