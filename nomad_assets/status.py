@@ -80,8 +80,8 @@ def _status(step: Step, cell: Cell, grid: Grid, store: Store, withdrawals: list[
     ]  # fmt: skip
     reasons: list[Change | str] = []
     try:
-        now = plan(step, cell, grid, store)
-        reasons += drift(artifact.manifest, now.wanted)
+        if all(parent.state != "unreadable" for parent in waits):
+            reasons += drift(artifact.manifest, plan(step, cell, grid, store).wanted)
     except NotMadeError as error:
         reasons.append(f"{error.asset} [{error.cell}] is missing")
     except NomadError as error:

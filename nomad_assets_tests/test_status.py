@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from nomad_assets import status as module
 from nomad_assets.cells import Cell
 from nomad_assets.cli import app
+from nomad_assets.engine import fingerprint
 from nomad_assets.grid import Grid
 from nomad_assets.lineage.retention import places_outside
 from nomad_assets.profile.load import load_profile
@@ -90,12 +91,27 @@ def test_what_a_withdrawn_row_reached_is_withdrawn(finished, copied: LocalStore)
     ],
     ids=["manifest", "lost", "cut"],
 )
-def test_damage_is_unreadable_and_says_what_is_wrong(finished, copied: LocalStore, damage, reason: str) -> None:
+def test_damage_is_unreadable_and_says_what_is_wrong(
+    finished, copied: LocalStore, monkeypatch: pytest.MonkeyPatch, damage, reason: str
+) -> None:
+    monkeypatch.setattr(fingerprint, "_digests", {})  # as in a process of its own
     damage(copied.require("curated_corpus", CELL).path)
-    state = of(status(finished.grid, copied), "curated_corpus")
+    states = status(finished.grid, copied)
+    state = of(states, "curated_corpus")
     assert state.state == "unreadable" and reason in state.reasons[0]
+    assert of(states, "student_model").reasons == ["curated_corpus [8/masked] is unreadable"]
     code, said = ask("-p", str(finished.profile))
     assert code == 1 and "unreadable curated_corpus [8/masked]" in said
+
+
+def test_a_table_of_the_right_size_that_cannot_be_read_puts_what_reads_it_out_of_date(
+    finished, copied: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fingerprint, "_digests", {})
+    table = copied.require("curated_corpus", CELL) / "curated.parquet"
+    table.write_bytes(b"x" * table.stat().st_size)
+    student = of(status(finished.grid, copied), "student_model")
+    assert student.state == "out of date" and "curated.parquet could not be read" in student.reasons[0]
 
 
 def test_what_the_profile_does_not_have_any_more_is_outside(finished, copied: LocalStore, tmp_path: Path) -> None:
