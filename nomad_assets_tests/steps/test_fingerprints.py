@@ -131,6 +131,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "curation.seed_copy": (0.5, CURATED),
     "curation.min_agreement": (0.5, CURATED),
     "curation.check_arithmetic": (True, CURATED),
+    "curation.drop_echoes": (True, CURATED),
     "curation.norm": ("inf", {"curated_corpus", "corpus_profile"}),
     "curation.band": ("low", CURATED | REPORT),
     "curation.band_quantiles": ([0.2, 0.8], CURATED),

@@ -108,6 +108,12 @@ def test_wrong_arithmetic_only_when_asked_for():
     assert reason_counts(judge(rows)) == {KEPT: 2}
 
 
+def test_an_echo_only_when_asked_for():
+    rows = [row(0, "#### 327", "327"), row(1, "Who is older, Tom or Ann?", "Ann")]
+    assert verdicts(judge(rows, drop_echoes=True)) == [("echo", None, None), (KEPT, None, None)]
+    assert reason_counts(judge(rows)) == {KEPT: 2}
+
+
 def test_exact_repeat_names_the_first_row():
     rows = [row(0, "Who wrote Faust?"), row(1, "who wrote FAUST"), row(2, "Who wrote Faust?", "other")]
     twin = ("exact_repeat", "8/unmasked/000000-0", 1.0)
