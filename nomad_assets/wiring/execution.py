@@ -1,7 +1,6 @@
 """One job as a Dagster run in this process, in the instance that the UI shows."""
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import dagster as dg
 from nomad_assets.cells import Cell
 from nomad_assets.definitions import definitions_of
 from nomad_assets.engine.fingerprint import place_name
-from nomad_assets.wiring.instance import instance, tags_of_this_process, without_dead_runs
+from nomad_assets.wiring.instance import instance, looking, tags_of_this_process, without_dead_runs
 from nomad_assets.wiring.jobs import LINEAGE, stages
 from nomad_assets.wiring.orders import Job
 from nomad_assets.wiring.partitions import partition_key
@@ -71,24 +70,17 @@ class Execution:
     @contextlib.contextmanager
     def _waiting_said(self, ops: dict[str, str], place: Cell) -> Iterator[None]:
         """Say once when a step waits for a slot of Dagster's pool, which nobody else does."""
-        done, ours = threading.Event(), tags_of_this_process()
+        ours = tags_of_this_process()
 
-        def look() -> None:
-            while not done.wait(LOOK_EVERY_SECONDS):
-                with contextlib.suppress(Exception):  # a database that was busy; the next look is seconds away
-                    if waiting := self._what_is_waited_for(ours):
-                        step, pool, holder = waiting
-                        name = place_name(ops.get(step, step), place)
-                        self.say(f"{name}: waiting for the {pool}, which another run holds for {holder}")
-                        return
+        def look() -> bool:
+            if waiting := self._what_is_waited_for(ours):
+                step, pool, holder = waiting
+                name = place_name(ops.get(step, step), place)
+                self.say(f"{name}: waiting for the {pool}, which another run holds for {holder}")
+            return waiting is not None
 
-        thread = threading.Thread(target=look, daemon=True)
-        thread.start()
-        try:
+        with looking(look, LOOK_EVERY_SECONDS):
             yield
-        finally:
-            done.set()
-            thread.join()
 
     def _what_is_waited_for(self, ours: dict[str, str]) -> tuple[str, str, str] | None:
         """The step of ours that waits, for which pool, and the step that holds it."""

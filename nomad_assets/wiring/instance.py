@@ -4,7 +4,7 @@ import contextlib
 import os
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -49,23 +49,36 @@ def tags_of_this_process() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def without_dead_runs(dagster: dg.DagsterInstance) -> Iterator[None]:
-    """Close dead runs now and every few seconds: a process that dies may hold the slot that this one waits for."""
-    close_dead_runs(dagster)
+def looking(look: Callable[[], bool], every_seconds: float) -> Iterator[None]:
+    """Call `look` now and then in a thread of its own while the block runs, until it has nothing more to see (True)."""
     done = threading.Event()
 
-    def look() -> None:
-        while not done.wait(LOOK_EVERY_SECONDS):
+    def run() -> None:
+        while not done.wait(every_seconds):
             with contextlib.suppress(Exception):  # a database that was busy; the next look is seconds away
-                close_dead_runs(dagster)
+                if look():
+                    return
 
-    thread = threading.Thread(target=look, daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def without_dead_runs(dagster: dg.DagsterInstance) -> Iterator[None]:
+    """Close dead runs now and every few seconds: a process that dies may hold the slot that this one waits for."""
+    close_dead_runs(dagster)
+
+    def look() -> bool:
+        close_dead_runs(dagster)
+        return False
+
+    with looking(look, LOOK_EVERY_SECONDS):
+        yield
 
 
 def cancel_own_runs() -> None:
