@@ -17,7 +17,6 @@ from nomad_assets.profile.sections import GridSettings
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.profile_keys import changed
 
-
 SMOKE = load_profile("smoke")
 
 
