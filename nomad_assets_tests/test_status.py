@@ -111,7 +111,7 @@ def test_a_table_of_the_right_size_that_cannot_be_read_puts_what_reads_it_out_of
     table = copied.require("curated_corpus", CELL) / "curated.parquet"
     table.write_bytes(b"x" * table.stat().st_size)
     student = of(status(finished.grid, copied), "student_model")
-    assert student.state == "out of date" and "curated.parquet could not be read" in student.reasons[0]
+    assert student.state == "out of date" and "curated.parquet cannot be read" in student.reasons[0]
 
 
 def test_what_the_profile_does_not_have_any_more_is_outside(finished, copied: LocalStore, tmp_path: Path) -> None:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from pydantic import BaseModel
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine.graph import Graph
 from nomad_assets.engine.inputs import Parents, fact_of, view_of
 from nomad_assets.engine.step import Config, Read, Step, View
-from nomad_assets.errors import NomadError, cut
+from nomad_assets.errors import cut
 from nomad_assets.profile.fields import Operational
 from nomad_assets.store.digests import digest
 from nomad_assets.store.manifests import Artifact, Manifest
@@ -111,11 +110,7 @@ def _view_digest(artifact: Artifact, file: str, view: View, config: Config, told
     if key not in _digests:
         if len(_digests) >= DIGESTS_REMEMBERED:
             del _digests[next(iter(_digests))]
-        try:
-            frame = view_of(artifact, file, view, config)
-        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-            problem = cut(str(error).splitlines()[0], LONGEST_VALUE) if str(error) else type(error).__name__
-            raise NomadError(f"{artifact.manifest.artifact_id}: {file} could not be read: {problem}") from error
+        frame = view_of(artifact, file, view, config)
         _digests[key] = digest([frame.columns, frame.rows()])
     return _digests[key]
 

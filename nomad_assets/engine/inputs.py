@@ -26,7 +26,9 @@ def view_of(artifact: Artifact, file: str, view: View, config: Config) -> pl.Dat
     columns = None if view.rows or view.columns is None else list(view.columns)
     try:
         frame = artifact.read(file, columns)
-    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except (FileNotFoundError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        if not artifact.path.is_dir():
+            raise  # all of it has gone: the store knows why
         place = f"{artifact.manifest.artifact_id}: {file}"
         raise NomadError(f"{place} cannot be read; `nomad-assets run --repair` makes it again: {error}") from error
     if view.rows:

@@ -4,10 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+<<<<<<< HEAD
+=======
+from nomad_assets.engine.plan import is_current, plan
+from nomad_assets_tests.toy import WORLD, make, make_all
+>>>>>>> wiringtests
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine import fingerprint
-from nomad_assets.engine.plan import is_current, plan
 from nomad_assets.errors import NomadError
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.toy import WORLD, make, make_all
@@ -34,3 +38,14 @@ def test_a_parents_table_that_cannot_be_read_is_said_with_its_remedy(
     with pytest.raises(NomadError) as ran:
         make(store, "sample", Cell(2))
     assert str(ran.value).startswith(f"sample [2]: {said}")
+
+
+def test_a_whole_table_that_is_lost_is_said_when_it_is_read(store: LocalStore) -> None:
+    """What is read whole is known by its manifest: only the step's function opens it."""
+    make_all(store)
+    sample = store.require("sample", Cell(2))
+    (sample / "sample.parquet").unlink()
+    said = f"loud [2/high]: {sample.manifest.artifact_id}: sample.parquet cannot be read; `nomad-assets run --repair` makes it again: "
+    with pytest.raises(NomadError) as ran:
+        make(store, "loud", Cell(2, "high"), force=True)
+    assert str(ran.value).startswith(said)
