@@ -4,14 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-<<<<<<< HEAD
-=======
-from nomad_assets.engine.plan import is_current, plan
-from nomad_assets_tests.toy import WORLD, make, make_all
->>>>>>> wiringtests
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine import fingerprint
+from nomad_assets.engine.plan import is_current, plan
 from nomad_assets.errors import NomadError
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.toy import WORLD, make, make_all
