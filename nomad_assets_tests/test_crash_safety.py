@@ -30,7 +30,7 @@ from nomad_assets_tests.smoke_grid import ROOT, enter_home, write_profile
 pytestmark = pytest.mark.system
 
 # Checkpoints do not change what is made; a kill should find some.
-CHECKPOINTS = 'precision = "fp32"\ncheckpoint_minutes = 0.005'
+CHECKPOINTS = "max_length = 256\ncheckpoint_minutes = 0.005"
 TEACHER = ("--cell", "8/unmasked", "--until", "teacher_model")
 MADE_FOR_SCORES = {
     "seed_examples/-", "benchmark_questions/-", "base_model/-", "seed_subset/8", "teacher_model/8/unmasked",
@@ -65,7 +65,7 @@ def new_home(folder: Path) -> tuple[Path, Path]:
     """(home, profile): an instance of its own, with the smoke profile."""
     folder.mkdir()
     shutil.copy(ROOT / "dagster.yaml", folder)
-    return folder, write_profile(folder, precision=CHECKPOINTS)
+    return folder, write_profile(folder, max_length=CHECKPOINTS)
 
 
 def wait_for_checkpoint(store: Path, run: Run, seconds: float = 120) -> None:
@@ -100,7 +100,7 @@ def test_a_run_goes_on_when_the_one_it_waited_for_is_killed(tmp_path: Path) -> N
     write_profile(home, epochs=ENDLESS)
     first = Run(home, profile, *TEACHER)
     wait_for_checkpoint(store, first)
-    write_profile(home, precision=CHECKPOINTS)
+    write_profile(home, max_length=CHECKPOINTS)
     second = Run(home, profile, "--cell", "8/masked", "--until", "teacher_model")
     second.wait_begun()
     time.sleep(5)
