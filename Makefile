@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 # Two processes share two cores; what a run of one of them must not disturb is marked and runs alone in `test-all`.
 FAST := -n 2 --dist loadfile -m "not system and not browser and not heavy"
-ALONE := -m "system or browser"
+ALONE := -m "system or browser or heavy"
 
 .PHONY: demo test test-all ui lint clean-data
 
