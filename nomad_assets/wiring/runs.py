@@ -134,10 +134,8 @@ class GridRun:
     def _is_current(self, job: Job) -> bool:
         if not self._executed and all(self.states[place].state == "current" for place in job.places):
             return True
-        try:
-            return all(is_current(step, job.place, self.grid, self.store) for step in job.steps)
-        except NomadError:
-            return False  # a parent is missing or cannot be read; the run says so
+        # Not current either where a parent is missing or cannot be read; the run says so.
+        return all(is_current(step, job.place, self.grid, self.store) for step in job.steps)
 
     def _looks_old(self, job: Job, execution: Callable[[], "Execution"]) -> bool:
         """Whether the UI shows the report as out of date, although nothing changed: it is looked at again then."""
