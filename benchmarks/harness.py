@@ -159,7 +159,8 @@ def compare(
     for contender in contenders:
         interpreter(contender.environment)
     only = "-" + options.only.replace(",", "-") if options.only else ""
-    path = RESULTS / f"{table}{only}{'-loaded' if options.loaded else ''}.json"
+    state = ("-fp32" if options.precision == "fp32" else "") + ("-loaded" if options.loaded else "")
+    path = RESULTS / f"{table}{only}{state}.json"
     record = {"table": table, "loaded": options.loaded, "machine": machine(), "job": _portable(job), "runs": []}
     RESULTS.mkdir(exist_ok=True)
     with load(options.loaded):
@@ -232,6 +233,9 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warm-up", type=int, default=1, help="rounds before the counted ones")
     parser.add_argument("--only", default="", help="contenders whose label holds one of these words, with ours")
+    parser.add_argument(
+        "--precision", choices=["bf16", "fp32"], default="bf16", help="fp32 for a CPU without bf16 products"
+    )
     parser.add_argument(
         "--loaded", action="store_true", help=f"beside another process that multiplies on {THREADS} threads"
     )

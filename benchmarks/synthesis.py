@@ -1,10 +1,10 @@
 """Synthesis speed against bare vLLM, distilabel and a plain loop over transformers' generate.
 
-python benchmarks/synthesis.py ROWS [--teacher trivia] [--rounds 5]
+python benchmarks/synthesis.py ROWS [--teacher trivia] [--precision fp32] [--rounds 5]
 
 A teacher writes ROWS prompts from the bare user turn and answers those that it ended. Tokens are those of the rows whose
 prompt and response both ended, per second of the whole process, imports and the engine's start included. All compute in
-bf16, at temperature 1.
+the same precision, at temperature 1.
 """
 
 from harness import OURS, Contender, arguments, compare, report, teacher
@@ -29,7 +29,7 @@ def main() -> None:
     lengths = {"trivia": (32, 16), "word_problems": (64, 48)}[options.teacher]
     job = {
         "model": str(teacher(options.teacher)), "rows": options.rows, "prompt_tokens": lengths[0],
-        "response_tokens": lengths[1], "temperature": 1.0, "top_p": 1.0, "seed": 1, "dtype": "bfloat16",
+        "response_tokens": lengths[1], "temperature": 1.0, "top_p": 1.0, "seed": 1, "dtype": {"bf16": "bfloat16", "fp32": "float32"}[options.precision],
         "batch_size": min(options.rows, 128),
     }  # fmt: skip
     table = f"synthesis-{options.teacher}-{options.rows}"

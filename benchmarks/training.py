@@ -1,9 +1,9 @@
 """Training speed and memory against TRL, LLaMA-Factory and transformers' Trainer.
 
-python benchmarks/training.py [--rows FILE.jsonl] [--count 16] [--masked] [--loaded] [--rounds 5]
+python benchmarks/training.py [--rows FILE.jsonl] [--count 16] [--masked] [--precision fp32] [--loaded] [--rounds 5]
 
 SmolLM2-135M on the first rows of a JSONL file with `question` and `answer`, or of the shipped trivia: one pass, 8 rows a
-step, bf16, the same optimizer settings. Tokens are those of the rows' chats, never padding. `response loss` is the
+step, the same precision and optimizer settings. Tokens are those of the rows' chats, never padding. `response loss` is the
 trained model's, in nats per response token on 16 of the rows, computed by the same code for all.
 """
 
@@ -40,7 +40,7 @@ def training_job(table: str, options: argparse.Namespace) -> dict:
         rows = shipped_rows("trivia", options.count)
     return {
         "model": str(base_model()), "rows": write_rows(rows, table), "masked": options.masked, "variant": "documented",
-        "batch_size": 8, "epochs": 1, "max_length": 512, "learning_rate": 1e-4, "seed": 0, "precision": "bf16",
+        "batch_size": 8, "epochs": 1, "max_length": 512, "learning_rate": 1e-4, "seed": 0, "precision": options.precision,
     }  # fmt: skip
 
 

@@ -1,8 +1,8 @@
-"""What it costs how threads wait for each other: training quiet, then beside another process on the same cores.
+"""What it costs how threads wait for each other: training quiet, or beside another process on the same cores.
 
-python benchmarks/waiting.py --rows FILE.jsonl [--count 16] [--rounds 5]
+python benchmarks/waiting.py --rows FILE.jsonl [--count 16] [--rounds 5] [--loaded]
 
-Two tables of the same contenders, each run in turn with the others: ours as everybody gets it (a bounded spin), ours with
+Contenders, each run in turn with the others: ours as everybody gets it (a bounded spin), ours with
 GNU OpenMP's own default (long spins) and with none (PASSIVE), TRL as it is started, and TRL with our bound. The goals:
 quiet, ours at most 3% behind long spins (ratio at least 0.97); loaded, at least twice TRL's speed.
 """
@@ -26,10 +26,8 @@ CONTENDERS = [
 def main() -> None:
     options = with_rows(arguments(__doc__))
     job = training_job("waiting", options)
-    for loaded in (True,) if options.loaded else (False, True):
-        options.loaded = loaded
-        runs = compare("waiting", CONTENDERS, job, options)
-        print(training_report(f"{options.count} rows, {'loaded' if loaded else 'quiet'}", runs), flush=True)
+    runs = compare("waiting", CONTENDERS, job, options)
+    print(training_report(f"{options.count} rows, {'loaded' if options.loaded else 'quiet'}", runs))
 
 
 if __name__ == "__main__":
