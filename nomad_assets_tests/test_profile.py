@@ -115,7 +115,7 @@ def test_a_profile_cannot_be_changed(write):
     [
         # Unknown keys, at every depth.
         (None, "sede = 3", "sede", "3", "unknown key; accepted here: name, seed, seeds, benchmarks, base_model, grid"),
-        ("train_sizes = [16, 8]", "train_sizes = [8]\ntrain_size = 4", "grid.train_size", "4", "accepted here: train_sizes, prompt_loss, replicates"),
+        ("train_sizes = [16, 8]", "train_sizes = [8]\ntrain_size = 4", "grid.train_size", "4", "accepted here: train_sizes, prompt_loss, arms, replicates"),
         ("keep = 8", "keep = 8\nbands = 'low'", "curation.bands", "'low'", "unknown key; accepted here: keep, near_repeat"),
         ("questions.jsonl\" }", "questions.jsonl\", wher = 1 }", "benchmarks.trivia.source.wher", "1", "accepted here: path, where, limit"),
         ("seeds.jsonl\" }", "seeds.jsonl\", max = 1 }", "seeds.sources.0.max", "1", "accepted here: path, where, limit"),
@@ -141,7 +141,7 @@ def test_a_profile_cannot_be_changed(write):
         ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = { half = 1.5 }", "grid.prompt_loss.half", "1.5", "less than or equal to 1"),
         ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = { half = -0.1 }", "grid.prompt_loss.half", "-0.1", "greater than or equal to 0"),
         ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = { half = nan }", "grid.prompt_loss.half", "nan", "finite number"),
-        ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = {}", "grid.prompt_loss", "{}", "at least 1 item"),
+        ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = {}", "grid", "{}", "no arm; give `prompt_loss`, or [grid.arms.NAME]"),
         ("target = 12", "target = 12\nprompt = { top_p = 0 }", "synthesis.prompt.top_p", "0", "greater than 0"),
         ("target = 12", "target = 12\nresponse = { top_p = 1.01 }", "synthesis.response.top_p", "1.01", "less than or equal to 1"),
         ("target = 12", "target = 12\nprompt = { temperature = -1 }", "synthesis.prompt.temperature", "-1", "greater than or equal to 0"),

@@ -18,7 +18,7 @@ from nomad_assets.steps.curation import CuratedCorpus
 from nomad_assets.steps.scores import Scores
 from nomad_assets.steps.seeds import SeedExamples
 
-VERSION = 2
+VERSION = 3
 TYPES = {pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.Boolean: "BOOLEAN"}
 # Reasons whose evidence names a twin, a question or bounds. Other evidence may repeat the row's own text: it goes with it.
 NAMING = (
@@ -122,6 +122,7 @@ TABLES: dict[str, tuple[str, Columns]] = {
             "asset": ("VARCHAR", "asset name"),
             "partition": ("VARCHAR", "train size, or train size/arm; - for an unpartitioned asset"),
             "train_size": ("BIGINT", "seed examples; null for an unpartitioned asset"),
+            "replicate": ("BIGINT", "from 0; null for an unpartitioned asset"),
             "arm": ("VARCHAR", "null where the asset has none"),
             "version": ("BIGINT", "counts from 1 within asset and partition"),
             "pruned": ("BOOLEAN", "whether its files are gone"),

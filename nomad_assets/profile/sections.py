@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from nomad_assets import plugins
 from nomad_assets.errors import shown
 from nomad_assets.names import NAME, Location, safe_names
-from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, Share, Whole
+from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, Share, Whole, given, merged, optional
 from nomad_assets.recipe.curation.rules import settings_of_all_rules
 from nomad_assets.shipped import SHIPPED, shipped_path
 
@@ -97,36 +97,6 @@ class BaseModelSource(Licensed, ModelSource):
     """Where the base model comes from."""
 
 
-class GridSettings(Section):
-    train_sizes: Annotated[list[Count], Field(min_length=1)]
-    """Number of seed examples each teacher sees."""
-    prompt_loss: dict[str, Share] = Field(default={"masked": 0.0, "unmasked": 1.0}, min_length=1)
-    """Prompt loss weight by arm name: 0 masks the prompt, 1 is NOMAD."""
-    replicates: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Repetitions of every arm with other random seeds."""
-
-    @field_validator("train_sizes")
-    @classmethod
-    def distinct(cls, sizes: list[int]) -> list[int]:
-        if len(set(sizes)) != len(sizes):
-            raise ValueError("sizes must be distinct")
-        return sorted(sizes)
-
-    @field_validator("prompt_loss")
-    @classmethod
-    def safe_names(cls, arms: dict[str, float]) -> dict[str, float]:
-        safe_names(list(arms), "arm")
-        return arms
-
-    @model_validator(mode="after")
-    def no_arm_named_like_a_replicate(self) -> "GridSettings":
-        """Replicate 1 of `masked` is named masked-s1."""
-        taken = [f"{name}-s{n}" for name in self.prompt_loss for n in range(1, self.replicates)]
-        if clash := set(taken) & set(self.prompt_loss):
-            raise ValueError(f"arm {sorted(clash)[0]!r} is what a replicate of another arm is named; use another name")
-        return self
-
-
 class TrainingRecipe(Section):
     epochs: Annotated[float, Field(gt=0)] = 3.0
     """Passes over the rows."""
@@ -210,6 +180,78 @@ class Synthesis(SynthesisMachinery):
         if self.max_attempts * self.responses_per_prompt < self.target:
             raise ValueError(f"max_attempts = {self.max_attempts} can never give target = {self.target} rows")
         return self
+
+
+class ArmSettings(Section):
+    """How a teacher is made: trained with a weight of the loss on the prompt, or the untouched base model."""
+
+    prompt_loss: Share | None = None
+    """Weight of the loss on the prompt: 0 masks it, 1 is NOMAD. Without one the base model writes, untrained."""
+    shots: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
+    """Seed examples that the untrained model has in context, drawn anew for each attempt. With none it writes from the bare
+    user turn, as Magpie does."""
+    teacher: optional(Training) = optional(Training)()
+    """Keys of `[teacher]` that this arm has another value for."""
+    synthesis: optional(Synthesis) = optional(Synthesis)()
+    """Keys of `[synthesis]` that this arm has another value for."""
+
+
+class GridSettings(Section):
+    train_sizes: Annotated[list[Count], Field(min_length=1)]
+    """Number of seed examples each teacher sees."""
+    prompt_loss: dict[str, Share] = Field(default={"masked": 0.0, "unmasked": 1.0})
+    """Arms by their prompt loss weight alone: 0 masks the prompt, 1 is NOMAD."""
+    arms: Annotated[dict[str, ArmSettings], Field(default={}, exclude_if=_empty)]
+    """Further arms, or more settings of those above: [grid.arms.NAME] with `prompt_loss`, or `shots` for the untouched model
+    with examples in context, and keys of `teacher` and `synthesis` that differ."""
+    replicates: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Repetitions of everything, each with other seed examples and other random seeds. All arms and the control of one
+    replicate share them."""
+
+    @field_validator("train_sizes")
+    @classmethod
+    def distinct(cls, sizes: list[int]) -> list[int]:
+        if len(set(sizes)) != len(sizes):
+            raise ValueError("sizes must be distinct")
+        return sorted(sizes)
+
+    @field_validator("prompt_loss", "arms")
+    @classmethod
+    def safe_names(cls, arms: dict) -> dict:
+        safe_names(list(arms), "arm")
+        return arms
+
+    @model_validator(mode="after")
+    def arms_are_possible(self) -> "GridSettings":
+        safe_names(list(self.all_arms()), "arm")
+        if not self.all_arms():
+            raise ValueError("no arm; give `prompt_loss`, or [grid.arms.NAME]")
+        for name, arm in self.all_arms().items():
+            if arm.shots and arm.prompt_loss is not None:
+                raise ValueError(
+                    f"arm {name!r}: `shots` are for the untrained model; leave out `prompt_loss` or `shots`"
+                )
+            if arm.prompt_loss is None and given(arm.teacher):
+                raise ValueError(
+                    f"arm {name!r}: `teacher` changes training, which an arm without `prompt_loss` has none of"
+                )
+            if arm.shots > self.train_sizes[0]:
+                raise ValueError(
+                    f"arm {name!r}: shots = {arm.shots}, and the smallest train size has {self.train_sizes[0]} seed examples"
+                )
+            if name in self.prompt_loss and arm.prompt_loss != self.prompt_loss[name]:
+                raise ValueError(
+                    f"arm {name!r}: prompt_loss is given twice, {self.prompt_loss[name]} and {arm.prompt_loss}"
+                )
+        return self
+
+    def all_arms(self) -> dict[str, ArmSettings]:
+        """By name, those of `prompt_loss` first."""
+        found = {name: ArmSettings(prompt_loss=weight) for name, weight in self.prompt_loss.items()}
+        for name, arm in self.arms.items():
+            inherited = arm.prompt_loss is None and name in self.prompt_loss and not arm.shots
+            found[name] = arm.model_copy(update={"prompt_loss": self.prompt_loss[name]}) if inherited else arm
+        return found
 
 
 class UserRule(Section):
@@ -348,6 +390,32 @@ class Profile(Section):
     def safe_benchmarks(cls, benchmarks: dict[str, Benchmark]) -> dict[str, Benchmark]:
         safe_names(list(benchmarks), "benchmark")
         return benchmarks
+
+    @model_validator(mode="after")
+    def arms_can_be_made(self) -> "Profile":
+        for name in self.grid.all_arms():
+            try:
+                self.teacher_of(name), self.synthesis_of(name)
+            except ValidationError as error:
+                raise ValueError(f"arm {name!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        return self
+
+    def teacher_of(self, arm: str) -> Training | None:
+        """How an arm's teachers are trained; None where it has the untouched model."""
+        settings = self.grid.all_arms()[arm]
+        return None if settings.prompt_loss is None else merged(self.teacher, settings.teacher)
+
+    def synthesis_of(self, arm: str) -> Synthesis:
+        """How an arm's teachers write."""
+        return merged(self.synthesis, self.grid.all_arms()[arm].synthesis)
+
+    def syntheses(self) -> dict[str, Synthesis]:
+        """By its key in the profile: `[synthesis]`, and what arms make of it."""
+        changed = {name: arm for name, arm in self.grid.arms.items() if given(arm.synthesis)}
+        return {
+            "synthesis": self.synthesis,
+            **{f"grid.arms.{name}.synthesis": self.synthesis_of(name) for name in changed},
+        }
 
     def resolve(self, source: str) -> str:
         """A source string with `shipped://` turned into the file that ships, and a relative path made absolute against

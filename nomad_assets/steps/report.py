@@ -10,7 +10,6 @@ from nomad_assets.engine.output import Markdown, Output, Picture
 from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.fields import Section
 from nomad_assets.recipe.report.report import build_report
 from nomad_assets.recipe.report.report_data import ReportData
 from nomad_assets.steps.curation import CuratedCorpus, NoveltyCurve, ProfileMetrics, SeedPoints
@@ -48,17 +47,13 @@ class Comparisons(Table):
     verdict: str = column("what the interval says", computed_from=COMPARED)
 
 
-class ArmLabels(Section):
-    prompt_loss: str
-    weight: float
-    replicate: int
-
-
 class ReportConfig(Config):
     profile: str
     base_model: str
     train_sizes: list[int]
-    arms: dict[str, ArmLabels]
+    replicates: int
+    arms: dict[str, float | None]
+    """Name -> prompt loss weight; None for the untouched model."""
     benchmarks: dict[str, str]
     """Name -> its rule, or the task of lm-evaluation-harness."""
     keep: int
@@ -73,11 +68,8 @@ class ReportConfig(Config):
         profile = grid.profile
         return cls(
             seed=grid.seed("recipe_report", cell), profile=profile.name, base_model=profile.base_model.source,
-            train_sizes=grid.train_sizes,
-            arms={
-                name: ArmLabels(prompt_loss=arm.prompt_loss, weight=arm.weight, replicate=arm.replicate)
-                for name, arm in grid.arms.items()
-            },
+            train_sizes=grid.train_sizes, replicates=profile.grid.replicates,
+            arms={name: arm.prompt_loss for name, arm in grid.arms.items()},
             benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
             keep=profile.curation.keep, band=profile.curation.band, embedder=profile.curation.embedder,
             students_also_see_the_seeds=profile.student.include_seeds, bootstrap=profile.evaluation.bootstrap,
@@ -133,6 +125,7 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
         settings={
             "base_model": config.base_model,
             "train_sizes": ", ".join(str(size) for size in config.train_sizes),
+            "replicates": config.replicates,
             "benchmarks": config.benchmarks,
             "keep_target": config.keep,
             "band": config.band,
@@ -155,16 +148,13 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
     )
 
 
-LABEL_TYPES = {
-    "train_size": pl.Int64, "arm": pl.String, "prompt_loss": pl.String, "weight": pl.Float64, "replicate": pl.Int64,
-}  # fmt: skip
+LABEL_TYPES = {"train_size": pl.Int64, "replicate": pl.Int64, "arm": pl.String, "prompt_loss": pl.Float64}
 
 
 def _labels(config: ReportConfig, cell: Cell) -> dict:
-    arm = config.arms.get(cell.arm) if cell.arm else None
     return {
-        "train_size": cell.train_size, "arm": cell.arm, "prompt_loss": arm.prompt_loss if arm else None,
-        "weight": arm.weight if arm else None, "replicate": arm.replicate if arm else None,
+        "train_size": cell.train_size, "replicate": None if cell == Cell() else cell.replicate, "arm": cell.arm,
+        "prompt_loss": config.arms.get(cell.arm) if cell.arm else None,
     }  # fmt: skip
 
 
@@ -181,12 +171,14 @@ def _scores(config: ReportConfig, inputs: Inputs, table: type[Table]) -> pl.Data
 def _stack(
     inputs: Inputs, asset: str, table: type[Table], transform: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> pl.DataFrame:
-    """One table of every cell, transformed, with its train size and arm in front."""
+    """One table of every cell, transformed, with its train size, replicate and arm in front."""
     return pl.concat([_placed(transform(given.table(table)), given.cell) for given in inputs.each(asset)])
 
 
 def _placed(table: pl.DataFrame, cell: Cell) -> pl.DataFrame:
-    return table.select(pl.lit(cell.train_size, pl.Int64).alias("train_size"), pl.lit(cell.arm).alias("arm"), pl.all())
+    values = {"train_size": cell.train_size, "replicate": cell.replicate, "arm": cell.arm}
+    labels = [pl.lit(value, dtype=LABEL_TYPES[name]).alias(name) for name, value in values.items()]
+    return table.select(*labels, pl.all())
 
 
 def _count_reasons(curated: pl.DataFrame) -> pl.DataFrame:
@@ -217,9 +209,9 @@ def _seeds(inputs: Inputs) -> pl.DataFrame:
 
 
 def _seed_points(inputs: Inputs, seeds: pl.DataFrame) -> pl.DataFrame:
-    """The seed rows of each size; arms of a size saw the same."""
+    """The seed rows of each size and replicate; its arms saw the same."""
     points = _stack(inputs, "curated_corpus", SeedPoints, lambda table: table)
-    points = points.unique(["train_size", "id"], maintain_order=True, keep="first").drop("arm")
+    points = points.unique(["train_size", "replicate", "id"], maintain_order=True, keep="first").drop("arm")
     return points.join(seeds.select("id", "prompt"), on="id", how="left", maintain_order="left")
 
 

@@ -91,5 +91,7 @@ def every_row_has_a_supervised_token(stored: Stored) -> Finding:
     table = stored.table(TrainingRows)
     without = table.filter(pl.col("used") & (pl.col("supervised_tokens") < 1))
     used = table.filter("used").height
+    if table.is_empty() and stored.artifact.manifest.metrics.get("steps") == 0:
+        return Finding(True, "the untouched base model, which was trained on nothing", {"rows_used": 0})
     text = f"{without.height} of {used} rows carry no loss" if without.height else f"{used} rows, all with loss"
     return Finding(used > 0 and without.height == 0, text, {"rows_used": used}, without.to_dicts())

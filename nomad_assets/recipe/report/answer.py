@@ -17,13 +17,13 @@ FLOOR = 0.02
 def answer(findings: Findings) -> list[Block]:
     """Yes, no or not shown for the highest weight against the lowest, then every other pair and the caveats."""
     if len(findings.weights) < 2:
-        only = listed(_arm(findings, name) for name in findings.weights) or "none"
+        only = listed(_arm(findings, name) for name in findings.arms) or "none"
         opening = "It cannot be told here: the question needs students of two prompt loss weights."
         blocks: list[Block] = [Paragraph(f"Scored: {only}. {_against_all(findings)}", opening)]
     else:
         names = list(findings.weights)
         blocks = [_headline(findings, names[-1], names[0]), Paragraph(_against_all(findings))]
-        for name in names[1:]:
+        for name in list(findings.arms)[1:]:
             blocks.append(Paragraph(f"{_arm(findings, name)} against {_arm(findings, names[0])}, size by size:"))
             blocks.append(Bullets(list(_verdicts(findings, name, names[0])) or ["no question in common"]))
     return [*blocks, Paragraph("How far to trust this:"), Bullets(_caveats(findings))]
@@ -62,7 +62,7 @@ def _headline(findings: Findings, name: str, lowest: str) -> Paragraph:
 def _against_all(findings: Findings) -> str:
     sentences = []
     for other, words in ((CONTROL, "a student trained on the same seed examples alone"), (BASE, "the untouched base")):
-        arms = [(name, findings.found(Side("student", name), other, None, None)) for name in findings.weights]
+        arms = [(name, findings.found(Side("student", name), other, None, None)) for name in findings.arms]
         found = [f"{name} {row['verdict']} ({gap_words(row, brief=True)})" for name, row in arms if row is not None]
         if found:
             sentences.append(f"Against {words}: {'; '.join(found)}.")
@@ -88,7 +88,7 @@ def _caveats(findings: Findings) -> list[str]:
     counts = data.results.group_by("benchmark", maintain_order=True).agg(pl.col("question_id").n_unique())
     text = "Questions: " + listed(f"{n} in {name}" for name, n in counts.iter_rows()) + "."
     single = findings.comparisons.filter(
-        (pl.col("unit") == "share") & pl.col("a").is_in(list(findings.weights))
+        (pl.col("unit") == "share") & pl.col("a").is_in(list(findings.arms))
         & pl.col("train_size").is_not_null() & pl.col("benchmark").is_not_null()
     )  # fmt: skip
     half = (single["high"] - single["low"]).median()
@@ -128,13 +128,14 @@ def _caveats(findings: Findings) -> list[str]:
 
 
 def _spread(findings: Findings) -> str:
-    """Largest gap between two replicates of one size and prompt loss, in their mean over benchmarks."""
+    """Largest gap between two replicates of one size and arm, in their mean over benchmarks."""
     metrics = pl.DataFrame({"benchmark": list(findings.shares), "metric": list(findings.shares.values())})
     students = findings.data.scores.filter(pl.col("kind") == "student").join(metrics.cast(pl.String), on=METRIC_KEY)
-    means = students.group_by("train_size", "prompt_loss", "replicate").agg(pl.col("mean").mean())
-    gaps = means.group_by("train_size", "prompt_loss").agg(gap=pl.col("mean").max() - pl.col("mean").min())
+    means = students.group_by("train_size", "arm", "replicate").agg(pl.col("mean").mean())
+    gaps = means.group_by("train_size", "arm").agg(gap=pl.col("mean").max() - pl.col("mean").min())
     return "an unknown amount" if gaps.is_empty() else f"{gaps['gap'].max() * 100:.1f} points"
 
 
 def _arm(findings: Findings, name: str) -> str:
-    return f"{name} (prompt loss weight {findings.weights[name]:g})"
+    weight = findings.arms[name]
+    return f"{name} (the untouched model)" if weight is None else f"{name} (prompt loss weight {weight:g})"

@@ -32,21 +32,21 @@ COMPARISON_SCHEMA = {
 
 
 class Side(NamedTuple):
-    """One side of a comparison: students of a prompt loss, the controls, or the base model."""
+    """One side of a comparison: students of an arm, the controls, or the base model."""
 
     kind: str
-    prompt_loss: str | None = None
+    arm: str | None = None
 
     @property
     def label(self) -> str:
-        return {"base": "untouched base", "control": "seed-only control"}.get(self.kind) or str(self.prompt_loss)
+        return {"base": "untouched base", "control": "seed-only control"}.get(self.kind) or str(self.arm)
 
 
 BASE, CONTROL = Side("base"), Side("control")
 
 
 class Findings:
-    """The numbers of the report: primary metrics, prompt losses, train sizes and paired comparisons."""
+    """The numbers of the report: primary metrics, arms, train sizes and paired comparisons."""
 
     def __init__(self, data: ReportData):
         missing = [key for key in ("bootstrap_resamples", "seed") if key not in data.settings]
@@ -63,17 +63,19 @@ class Findings:
         self.shares = {n: m for n, m in self.primary.items() if _is_share(data, n, m)}
         """Benchmarks with a primary metric that is a share, more is better: the ones that can be pooled."""
         self.logprobs = {n: LOGPROB for n, m in self.metrics.items() if LOGPROB in m and m[0] != LOGPROB}
-        students = data.scores.filter(pl.col("kind") == "student").sort("weight", "prompt_loss")
-        self.weights = dict(students.select("prompt_loss", "weight").unique(maintain_order=True).iter_rows())
-        """Prompt loss weight by name, lowest first."""
+        students = data.scores.filter(pl.col("kind") == "student").sort("prompt_loss", "arm", nulls_last=True)
+        self.arms = dict(students.select("arm", "prompt_loss").unique(maintain_order=True).iter_rows())
+        """Prompt loss weight by name, lowest first; at the end the arms of the untouched model, which have None."""
+        self.weights = {name: weight for name, weight in self.arms.items() if weight is not None}
+        """The arms that are trained."""
         self.sizes = data.scores["train_size"].drop_nulls().unique().sort().to_list()
         self.comparisons = pl.DataFrame(list(self._compare_all()), schema=COMPARISON_SCHEMA)
 
     def side(self, side: Side, size: int | None = None) -> pl.DataFrame:
         """Per-question values of one side; all sizes when `size` is None."""
         chosen = self.values.filter(pl.col("kind") == side.kind)
-        if side.prompt_loss is not None:
-            chosen = chosen.filter(pl.col("prompt_loss") == side.prompt_loss)
+        if side.arm is not None:
+            chosen = chosen.filter(pl.col("arm") == side.arm)
         return chosen if size is None else chosen.filter(pl.col("train_size") == size)
 
     def difference(
@@ -103,8 +105,8 @@ class Findings:
         return rows.row(0, named=True) if len(rows) else None
 
     def pairs(self) -> list[tuple[Side, Side]]:
-        """Other weights against the lowest, every weight against control and base, control against base."""
-        arms = [Side("student", name) for name in self.weights]
+        """Other arms against the lowest weight, every arm against control and base, control against base."""
+        arms = [Side("student", name) for name in self.arms]
         kinds = set(self.data.scores["kind"])
         pairs = [(arm, arms[0]) for arm in arms[1:]]
         pairs += [(arm, CONTROL) for arm in arms if "control" in kinds]
@@ -141,10 +143,10 @@ def _question_means(results: pl.DataFrame) -> pl.DataFrame:
     """One value a side, size, benchmark, metric and question: replicates averaged."""
     bad = results.filter(pl.col("value").is_null() | ~pl.col("value").is_finite())
     if len(bad):
-        where = ["kind", "train_size", "arm", "benchmark", "metric"]
+        where = ["kind", "train_size", "replicate", "arm", "benchmark", "metric"]
         cases = bad.head(20).select(*where, "question_id", "value").to_dicts()
         raise NomadError(f"report: {len(bad)} results are not a finite number, first in {cases[0]}", cases)
-    by = ["kind", "prompt_loss", "train_size", *METRIC_KEY, "question_id"]
+    by = ["kind", "arm", "train_size", *METRIC_KEY, "question_id"]
     return results.group_by(by, maintain_order=True).agg(pl.col("value").mean())
 
 

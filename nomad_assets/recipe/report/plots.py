@@ -122,8 +122,8 @@ def novelty_against_size(frame: pl.DataFrame) -> "alt.Chart":
 def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt.LayerChart":
     """Scores against train size, error bars their 95% intervals.
 
-    `scores`: kind, train_size, prompt_loss, weight, replicate, benchmark, metric, mean, low, high. One line per prompt
-    loss through the mean of its replicates, the control dashed, the untouched base model as a horizontal band.
+    `scores`: kind, train_size, replicate, arm, prompt_loss, benchmark, metric, mean, low, high. One line per arm
+    through the mean of its replicates, the control dashed, the untouched base model as a horizontal band.
     Shares are drawn in percent.
     """
     import altair as alt
@@ -132,11 +132,13 @@ def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt
     share = not chosen.is_empty() and chosen["low"].min() >= 0 and chosen["high"].max() <= 1
     unit = "%" if share else "nats per token" if metric == "answer_logprob" else "score"
     chosen = chosen.with_columns(pl.col("mean", "low", "high") * (100 if share else 1))
-    students = chosen.filter(pl.col("kind") == "student").sort("weight", "prompt_loss", "train_size", "replicate")
+    students = chosen.filter(pl.col("kind") == "student").sort(
+        "prompt_loss", "arm", "train_size", "replicate", nulls_last=True
+    )
     control = chosen.filter(pl.col("kind") == "control").sort("train_size")
     base = chosen.filter(pl.col("kind") == "base").head(1)
-    names = students["prompt_loss"].unique(maintain_order=True).to_list()
-    lines = pl.concat([students.with_columns(model=pl.col("prompt_loss")), control.with_columns(model=pl.lit(CONTROL))])
+    names = students["arm"].unique(maintain_order=True).to_list()
+    lines = pl.concat([students.with_columns(model=pl.col("arm")), control.with_columns(model=pl.lit(CONTROL))])
     models = [*names, *([CONTROL] if control.height else [])]
     # Side by side rather than on top of each other; the axis is log2, so this is the same shift everywhere.
     shifts = {name: 0.09 * (place - (len(models) - 1) / 2) for place, name in enumerate(models)}
@@ -180,17 +182,17 @@ def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt
 def relevance_novelty_by_cell(corpora: pl.DataFrame) -> "alt.LayerChart":
     """Each cell's corpus by mean novelty and relevance: hollow for all completed rows, filled for the kept ones.
 
-    `corpora`: train_size, prompt_loss, weight, relevance_all, relevance_kept, novelty_all, novelty_kept. The number
+    `corpora`: train_size, arm, prompt_loss, relevance_all, relevance_kept, novelty_all, novelty_kept. The number
     beside a point is its train size.
     """
     import altair as alt
 
-    ordered = corpora.sort("weight", "prompt_loss", "train_size")
-    series = _series("prompt_loss", ordered["prompt_loss"])
+    ordered = corpora.sort("prompt_loss", "arm", "train_size", nulls_last=True)
+    series = _series("arm", ordered["arm"])
     names = ["novelty_all", "relevance_all", "novelty_kept", "relevance_kept"]
-    cells = ordered.select("train_size", "prompt_loss", pl.col(names).cast(pl.Float64))
+    cells = ordered.select("train_size", "arm", pl.col(names).cast(pl.Float64))
     x_name, y_name = "mean novelty (distance from the seeds)", "mean relevance (similarity to target)"
-    facts = [_shown("prompt_loss", "arm"), _shown("train_size", "train size", "d")]
+    facts = [_shown("arm", "arm"), _shown("train_size", "train size", "d")]
 
     def at(rows: str) -> dict:
         return {"x": _x(f"novelty_{rows}", x_name), "y": _y(f"relevance_{rows}", y_name)}

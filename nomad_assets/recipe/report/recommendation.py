@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from nomad_assets.cells import Cell
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, METRIC_KEY, Findings, Side
 from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
 
 Group = tuple[int, str]
-"""Train size and prompt loss: the replicates of one choice."""
+"""Train size and arm: the replicates of one choice."""
 
 
 class Recommendation(NamedTuple):
@@ -31,7 +32,7 @@ def recommend(findings: Findings) -> Recommendation:
     if not means:
         return Recommendation(None, "None.", "No cell has been scored on every benchmark by a share of right answers.")
     # Python's max keeps the first of equals: sorted, so that the smaller size and lower weight win.
-    groups = sorted(means, key=lambda g: (g[0], findings.weights[g[1]], g[1]))
+    groups = sorted(means, key=lambda g: (g[0], list(findings.arms).index(g[1])))
     best = max(groups, key=means.__getitem__)
     tied = [g for g in groups if g == best or not _apart(findings, best, g, findings.shares)]
     chosen, reason = _break_tie(findings, best, tied)
@@ -53,10 +54,10 @@ def recommend(findings: Findings) -> Recommendation:
 
 
 def _group_means(findings: Findings, metrics: dict[str, str]) -> dict[Group, float]:
-    """Mean over benchmarks by (train size, prompt loss), only where every benchmark was scored."""
+    """Mean over benchmarks by (train size, arm), only where every benchmark was scored."""
     students = findings.data.scores.filter(pl.col("kind") == "student")
     means: dict[Group, float] = {}
-    for (size, name), group in students.group_by("train_size", "prompt_loss", maintain_order=True):
+    for (size, name), group in students.group_by("train_size", "arm", maintain_order=True):
         parts = [group.filter(pl.col("benchmark") == b, pl.col("metric") == m)["mean"] for b, m in metrics.items()]
         if parts and all(len(part) for part in parts):
             means[size, name] = float(np.mean([part.mean() for part in parts]))
@@ -97,9 +98,9 @@ def _best_replicate(findings: Findings, group: Group) -> str:
     size, name = group
     metrics = pl.DataFrame({"benchmark": list(findings.shares), "metric": list(findings.shares.values())})
     students = findings.data.scores.filter(pl.col("kind") == "student").join(metrics, on=METRIC_KEY)
-    cells = students.filter((pl.col("train_size") == size) & (pl.col("prompt_loss") == name))
-    ranked = cells.group_by("arm").agg(pl.col("mean").mean()).sort("mean", "arm", descending=[True, False])
-    return f"{size}/{ranked['arm'][0]}"
+    cells = students.filter((pl.col("train_size") == size) & (pl.col("arm") == name))
+    ranked = cells.group_by("replicate").agg(pl.col("mean").mean()).sort("mean", "replicate", descending=[True, False])
+    return Cell(size, name, ranked["replicate"][0]).label
 
 
 def _against(findings: Findings, group: Group, other: Side) -> str:
@@ -121,7 +122,7 @@ def _against(findings: Findings, group: Group, other: Side) -> str:
 def _cost(corpora: pl.DataFrame, group: Group) -> float | None:
     """Tokens that were generated for the corpus, mean over replicates; None when they are not known."""
     size, name = group
-    cells = corpora.filter((pl.col("train_size") == size) & (pl.col("prompt_loss") == name))
+    cells = corpora.filter((pl.col("train_size") == size) & (pl.col("arm") == name))
     total = cells.select(pl.sum_horizontal("prompt_tokens", "response_tokens", ignore_nulls=False).alias("total"))[
         "total"
     ]
