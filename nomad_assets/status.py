@@ -175,9 +175,14 @@ def _sizes_beyond_the_pool(grid: Grid, store: Store) -> dict[tuple[str, Cell], s
     rows = _pool_rows(grid, store)
     if rows is None:
         return {}
-    text = "grid.train_sizes: {} is larger than the seed pool of {} rows; use at most {}"
+    text = "{}: {} is larger than the seed pool of {} rows; use at most {}"
     beyond = [cell for cell in grid.sizes if cell.train_size > rows]
-    return {("seed_subset", cell): text.format(cell.train_size, rows, rows) for cell in beyond}
+    found = {("seed_subset", cell): text.format("grid.train_sizes", cell.train_size, rows, rows) for cell in beyond}
+    gold = grid.profile.student.seeds
+    if gold is not None and gold > rows:
+        places = [("control_model", cell) for cell in grid.sizes] + [("student_model", cell) for cell in grid.cells]
+        found |= {place: text.format("student.seeds", gold, rows, rows) for place in places}
+    return found
 
 
 def _pool_rows(grid: Grid, store: Store) -> int | None:

@@ -92,7 +92,7 @@ def test_defaults(write, tmp_path):
         "max_grad_norm": 1.0, "batch_size": 8, "gradient_accumulation": 1, "tokens_per_pass": 2048, "max_length": 1024, "precision": "auto",
         "length_grouped": False, "gradient_checkpointing": False, "checkpoint_minutes": 5.0, "processes": 1, "fsdp": False,
     }  # fmt: skip
-    assert profile.student.model_dump() == {**profile.teacher.model_dump(), "include_seeds": True}
+    assert profile.student.model_dump() == {**profile.teacher.model_dump(), "seeds": None}
     assert (profile.synthesis.engine, profile.synthesis.shard_size, profile.synthesis.batch_size) == ("auto", 1024, 128)
     assert profile.synthesis.prompt.model_dump() == {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 256}
     assert (profile.synthesis.responses_per_prompt, profile.synthesis.answerer) == (1, None)
@@ -131,7 +131,7 @@ def test_a_profile_cannot_be_changed(write):
         # Wrong types that a lenient reader would convert.
         (None, "seed = '7'", "seed", "'7'", "valid integer"),
         (None, "seed = true", "seed", "True", "valid integer"),
-        (None, "student = { include_seeds = 'yes' }", "student.include_seeds", "'yes'", "valid boolean"),
+        (None, "student = { seeds = 'yes' }", "student.seeds", "'yes'", "valid integer"),
         (None, "teacher = { epochs = '3' }", "teacher.epochs", "'3'", "valid number"),
         # Impossible values.
         ("train_sizes = [16, 8]", "train_sizes = [0, 8]", "grid.train_sizes.0", "0", "greater than or equal to 1"),

@@ -142,12 +142,12 @@ def test_a_teacher_that_never_ends_a_prompt_is_a_result(home: Path) -> None:
 
 
 def test_a_corpus_emptied_by_curation_is_an_error_when_students_see_nothing_else(home: Path) -> None:
-    emptied = "[student]\ninclude_seeds = false"
+    emptied = "[student]\nseeds = 0"
     profile = write_profile(home, **{"[student]": emptied, "prompt": "prompt = { max_new_tokens = 1 }"})
     failures, _ = run(profile, cells=["8/unmasked"], until="student_scores")
     (message,) = failures
     assert message.startswith("curated_corpus [8/unmasked]")
-    assert "raise synthesis.target" in message and "include_seeds = true" in message
+    assert "raise synthesis.target" in message and "student.seeds" in message
     _, store = opened(profile)
     versions = {name: store.require(name, UNMASKED).manifest.version for name in ("synthetic_corpus", "curated_corpus")}
     assert versions == {"synthetic_corpus": 2, "curated_corpus": 1}

@@ -14,7 +14,8 @@ from nomad_assets.recipe.models.device import device
 from nomad_assets.recipe.models.loading import load_tokenizer
 from nomad_assets.recipe.models.turns import TrainingRow, Turns, training_rows
 from nomad_assets.recipe.training.launch import train_folder
-from nomad_assets.recipe.training.trainer import passes, rows_per_step
+from nomad_assets.recipe.training.trainer import amount, rows_per_step
+from nomad_assets.steps.students import like_every_student
 
 MEASURED_STEPS = 3
 DECODED_ROWS, DECODED_TOKENS = 32, 24
@@ -132,16 +133,14 @@ def forecast(
     cells, trained = grid.cells, [cell for cell in grid.cells if grid.arms[cell.arm].teacher is not None]
 
     def training(rows: int, settings: Training) -> float:
-        epochs = passes(settings, rows)
-        steps = epochs * math.ceil(rows / rows_per_step(settings))
-        tokens = epochs * rows * (prompt_tokens + response_tokens)
+        steps, shown = amount(settings, rows)
+        tokens = shown * (prompt_tokens + response_tokens)
         return speed.start_seconds + steps * speed.step_seconds + tokens * speed.token_seconds
 
     def scoring(tokens: float) -> float:
         read = sum(questions.values()) * (prompt_tokens + response_tokens) * speed.token_seconds * FORWARD_SHARE
         return speed.open_seconds + HARNESS_SECONDS + read + tokens / speed.decoded_per_second
 
-    keep, own = profile.curation.keep, profile.student.include_seeds
     corpora = [_corpus(grid.arms[cell.arm], prompt_tokens, response_tokens) for cell in cells]
     attempts, row_tokens = (sum(numbers) for numbers in zip(*corpora, strict=True))
     answers = sum(questions.values()) * response_tokens
@@ -162,11 +161,11 @@ def forecast(
             int(2 * row_tokens * TOKEN_BYTES + attempts * EMBEDDING_BYTES),
         ),
         Estimate(
-            "student_model", len(cells), sum(training(keep + (c.train_size if own else 0), profile.student) for c in cells),
+            "student_model", len(cells), sum(training(profile.curation.keep, like_every_student(profile, c.train_size)) for c in cells),
             len(cells) * speed.model_bytes,
         ),
         Estimate(
-            "control_model", len(grid.sizes), sum(training(c.train_size, profile.student) for c in grid.sizes),
+            "control_model", len(grid.sizes), sum(training(c.train_size, like_every_student(profile, c.train_size)) for c in grid.sizes),
             len(grid.sizes) * speed.model_bytes,
         ),
         Estimate("scores", len(cells) + len(grid.sizes) + 1, scored, 0),

@@ -127,7 +127,7 @@ def model_card(facts: Facts) -> str:
     )
     student = facts.artifacts["student_model"].manifest
     kept, too_long = student.metrics["synthetic_rows"], student.metrics["rows_too_long"]
-    seeds = " and on the seed examples themselves" if facts.profile.student.include_seeds else ""
+    seeds = " and on seed examples" if facts.profile.student.seeds != 0 else ""
     left_out = (
         f" ({_rows(too_long, 'rows')} of more than {facts.profile.student.max_length} tokens left out)"
         if too_long

@@ -19,6 +19,10 @@ def _empty(value: object) -> bool:
     return not value
 
 
+def _unset(value: object) -> bool:
+    return value is None
+
+
 # Left out of a dump where it is empty: settings without plug-ins are what they were before there were any.
 Options = Annotated[dict[str, JsonValue], Field(default={}, exclude_if=_empty)]
 
@@ -102,6 +106,8 @@ class TrainingRecipe(Section):
     """Passes over the rows."""
     min_steps: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Raise the number of passes until at least this many optimizer steps are made (small train sizes)."""
+    steps: Annotated[Count | None, Field(default=None, exclude_if=_unset)]
+    """Exactly this many optimizer steps, in place of `epochs` and `min_steps`: rows are gone through as often as that takes."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
     """Learning rate after the warm-up."""
@@ -140,8 +146,12 @@ class Training(TrainingMachinery, TrainingRecipe):
 
 
 class StudentTraining(Training):
-    include_seeds: bool = True
-    """Train on the seed subset and the kept synthetic rows together, or on the synthetic rows alone."""
+    """How students are trained. All students and controls of a train size make the same number of optimizer steps: `steps`,
+    or as many as it takes to go `epochs` times through the seed examples and `curation.keep` synthetic rows."""
+
+    seeds: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
+    """Seed examples that every student is trained on beside the synthetic rows, whatever its teacher saw; left out, as many
+    as its teacher saw; 0 for synthetic rows alone."""
 
 
 class Sampling(Section):

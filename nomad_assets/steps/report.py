@@ -59,7 +59,7 @@ class ReportConfig(Config):
     keep: int
     band: str
     embedder: str
-    students_also_see_the_seeds: bool
+    student_seeds: int | None
     bootstrap: int
     profile_seed: int
 
@@ -72,7 +72,7 @@ class ReportConfig(Config):
             arms={name: arm.prompt_loss for name, arm in grid.arms.items()},
             benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
             keep=profile.curation.keep, band=profile.curation.band, embedder=profile.curation.embedder,
-            students_also_see_the_seeds=profile.student.include_seeds, bootstrap=profile.evaluation.bootstrap,
+            student_seeds=profile.student.seeds, bootstrap=profile.evaluation.bootstrap,
             profile_seed=profile.seed,
         )  # fmt: skip
 
@@ -131,7 +131,7 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
             "band": config.band,
             "embedder": config.embedder,
             "engine": ", ".join(sorted(engines)),
-            "students_also_see_the_seeds": config.students_also_see_the_seeds,
+            "student_seeds": "as many as the teacher saw" if config.student_seeds is None else config.student_seeds,
             "bootstrap_resamples": config.bootstrap,
             "seed": config.profile_seed,
         },

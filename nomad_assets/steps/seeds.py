@@ -11,6 +11,7 @@ from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, Read, View, step
 from nomad_assets.engine.tables import Table, column, columns
+from nomad_assets.profile.fields import Section
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.seed_pool import build_pool, reordered, take_subset
 from nomad_assets.steps.benchmarks import LocalBenchmark, local_benchmarks, question_triples, questions_of
@@ -95,26 +96,38 @@ def seed_examples(config: SeedsConfig, inputs: Inputs, out: Output) -> None:
     out.show("preview", pool.select("prompt", "response", "source"))
 
 
-class SubsetConfig(Config):
-    """`seed` orders the pool: the first replicate has 0, the pool's own order. All sizes of a replicate share it."""
+class PoolHead(Section):
+    """The first rows of the pool, in the order of a replicate."""
 
-    train_size: int
+    size: int
+    order: int
+    """Seed of the order; 0 is the pool's own, which the first replicate has. All sizes of a replicate share it."""
+
+    @classmethod
+    def of(cls, grid, cell: Cell, size: int) -> "PoolHead":
+        place = Cell(replicate=cell.replicate)
+        return cls(size=size, order=grid.seed("seed_subset", place) if cell.replicate else 0)
+
+    def rows(self, pool: pl.DataFrame) -> pl.DataFrame:
+        return (reordered(pool, self.order) if self.order else pool).head(self.size)
+
+
+class SubsetConfig(Config):
+    head: PoolHead
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "SubsetConfig":
-        order = Cell(replicate=cell.replicate)
-        return cls(seed=grid.seed("seed_subset", order) if cell.replicate else 0, train_size=cell.train_size)
+        return cls(head=PoolHead.of(grid, cell, cell.train_size))
 
 
-def head_of_its_size(pool: pl.DataFrame, config: SubsetConfig) -> pl.DataFrame:
+def head_of_the_pool(pool: pl.DataFrame, config: SubsetConfig) -> pl.DataFrame:
     """A row that is added, withdrawn or changed behind the head leaves a subset as it is."""
-    ordered = reordered(pool, config.seed) if config.seed else pool
-    return ordered.head(config.train_size)
+    return config.head.rows(pool)
 
 
 @step(
     over=Over.SIZES,
-    inputs={"seed_examples": Read({SeedExamples: View(tuple(columns(SeedSubset)), head_of_its_size)})},
+    inputs={"seed_examples": Read({SeedExamples: View(tuple(columns(SeedSubset)), head_of_the_pool)})},
     tables={"seeds.parquet": SeedSubset},
     version="2", group="inputs", kinds=("polars", "pandera"),
 )  # fmt: skip
@@ -124,7 +137,7 @@ def seed_subset(config: SubsetConfig, inputs: Inputs, out: Output) -> None:
 
     Wrong if it has another number of rows than its partition says.
     """
-    subset = take_subset(inputs["seed_examples"].table(SeedExamples), config.train_size)
+    subset = take_subset(inputs["seed_examples"].table(SeedExamples), config.head.size)
     out.write(subset, SeedSubset)
     out.report(rows=subset.height)
     out.show("preview", subset.select("prompt", "response", "source"))
@@ -139,10 +152,7 @@ def subset_has_its_size_and_nests(stored: Stored) -> Finding:
     if len(ids) != size:
         rows.append({"problem": f"{len(ids)} rows instead of {size}"})
     pool = stored.parent("seed_examples")
-    if (
-        pool is not None
-        and head_of_its_size(stored.table_of(pool, SeedExamples), config)["id"].to_list()[: len(ids)] != ids
-    ):
+    if pool is not None and config.head.rows(stored.table_of(pool, SeedExamples))["id"].to_list()[: len(ids)] != ids:
         rows.append({"problem": f"not the head of {pool.manifest.artifact_id}"})
     smaller = [n for n in stored.grid.train_sizes if n < size]
     place = replace(stored.cell, train_size=smaller[-1]) if smaller else None

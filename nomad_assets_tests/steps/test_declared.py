@@ -18,7 +18,7 @@ NOT_LOOKED_AT = {
     "synthetic_corpus": {
         "synthesis.answerer", "synthesis.answerer_chat_template", "answerer_chat_template", "answerer_dtype",
     },
-    "curated_corpus": {"curation.embedder", "students_also_see_the_seeds"},
+    "curated_corpus": {"curation.embedder", "students_also_see_seeds"},
 }  # fmt: skip
 NAMED_COLUMNS = [
     (step.name, parent, table, column)

@@ -126,7 +126,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "synthesis.answerer": ("smollm2-135m", {"synthetic_corpus"}),
     "synthesis.answerer_chat_template": ("chat.jinja", {"synthetic_corpus"}),
     "synthesis.batch_size": (9, NONE),
-    "curation.keep": (9, CURATED | REPORT),
+    "curation.keep": (9, CURATED | STUDENTS | REPORT),
     "curation.near_repeat": (0.5, CURATED),
     "curation.seed_copy": (0.5, CURATED),
     "curation.min_agreement": (0.5, CURATED),
@@ -139,7 +139,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     **rules("curation.filters.*"),
     **rules("curation.verifiers.*"),
     **training("student", STUDENTS),
-    "student.include_seeds": (False, {"curated_corpus", "student_model", *REPORT}),  # curation may then keep no empty corpus
+    "student.seeds": (0, {"curated_corpus", *STUDENTS, *REPORT}),  # curation may then keep no empty corpus
     "evaluation.precision": ("bf16", SCORES),
     "evaluation.bootstrap": (9, SCORES | REPORT),
     "evaluation.batch_size": (9, NONE),

@@ -92,12 +92,10 @@ def _objection(row: Row, twin: Row | None, index: ContaminationIndex) -> tuple[s
     return None, ""
 
 
-def take_subset(pool: "pl.DataFrame", size: int) -> "pl.DataFrame":
-    """The first `size` rows of the pool. Raises NomadError when the pool is smaller."""
+def take_subset(pool: "pl.DataFrame", size: int, key: str = "grid.train_sizes") -> "pl.DataFrame":
+    """The first `size` rows of the pool. Raises NomadError that names the key when the pool is smaller."""
     if size > pool.height:
-        raise NomadError(
-            f"grid.train_sizes: {size} is larger than the seed pool of {pool.height} rows; use at most {pool.height}"
-        )
+        raise NomadError(f"{key}: {size} is larger than the seed pool of {pool.height} rows; use at most {pool.height}")
     return pool.head(size)
 
 
