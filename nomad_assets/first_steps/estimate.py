@@ -1,6 +1,5 @@
 """What a grid will take on this machine, from a short measurement: a few training steps and one decoded batch."""
 
-import math
 import tempfile
 import time
 from dataclasses import dataclass
