@@ -22,7 +22,7 @@ source = "tiny-random"
 train_sizes = [16, 8]
 
 [synthesis]
-target = 12
+target = 30
 max_attempts = 48
 
 [curation]
@@ -119,7 +119,7 @@ def test_a_profile_cannot_be_changed(write):
         ("keep = 8", "keep = 8\nbands = 'low'", "curation.bands", "'low'", "unknown key; accepted here: keep, near_repeat"),
         ("questions.jsonl\" }", "questions.jsonl\", wher = 1 }", "benchmarks.trivia.source.wher", "1", "accepted here: path, where, limit"),
         ("seeds.jsonl\" }", "seeds.jsonl\", max = 1 }", "seeds.sources.0.max", "1", "accepted here: path, where, limit"),
-        ("target = 12", "target = 12\nprompt = { top_k = 5 }", "synthesis.prompt.top_k", "5", "accepted here: temperature, top_p, max_new_tokens"),
+        ("target = 30", "target = 30\nprompt = { top_k = 5 }", "synthesis.prompt.top_k", "5", "accepted here: temperature, top_p, max_new_tokens"),
         ("[benchmarks.trivia]", "[benchmarks.trivia]\nmetric = 'f1'", "benchmarks.trivia.metric", "'f1'", "accepted here: source, task, rule"),
         # Wrong types.
         ("train_sizes = [16, 8]", "train_sizes = 'all'", "grid.train_sizes", "'all'", "valid list"),
@@ -142,12 +142,12 @@ def test_a_profile_cannot_be_changed(write):
         ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = { half = -0.1 }", "grid.prompt_loss.half", "-0.1", "greater than or equal to 0"),
         ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = { half = nan }", "grid.prompt_loss.half", "nan", "finite number"),
         ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = {}", "grid", "{}", "no arm; give `prompt_loss`, or [grid.arms.NAME]"),
-        ("target = 12", "target = 12\nprompt = { top_p = 0 }", "synthesis.prompt.top_p", "0", "greater than 0"),
-        ("target = 12", "target = 12\nresponse = { top_p = 1.01 }", "synthesis.response.top_p", "1.01", "less than or equal to 1"),
-        ("target = 12", "target = 12\nprompt = { temperature = -1 }", "synthesis.prompt.temperature", "-1", "greater than or equal to 0"),
-        ("target = 12", "target = 12\nengine = 'tgi'", "synthesis.engine", "'tgi'", "'auto', 'transformers' or 'vllm'"),
-        ("target = 12", "target = 0", "synthesis.target", "0", "greater than or equal to 1"),
-        ("max_attempts = 48", "max_attempts = 11", "synthesis", "11", "max_attempts = 11 can never give target = 12 rows"),
+        ("target = 30", "target = 30\nprompt = { top_p = 0 }", "synthesis.prompt.top_p", "0", "greater than 0"),
+        ("target = 30", "target = 30\nresponse = { top_p = 1.01 }", "synthesis.response.top_p", "1.01", "less than or equal to 1"),
+        ("target = 30", "target = 30\nprompt = { temperature = -1 }", "synthesis.prompt.temperature", "-1", "greater than or equal to 0"),
+        ("target = 30", "target = 30\nengine = 'tgi'", "synthesis.engine", "'tgi'", "'auto', 'transformers' or 'vllm'"),
+        ("target = 30", "target = 0", "synthesis.target", "0", "greater than or equal to 1"),
+        ("max_attempts = 48", "max_attempts = 29", "synthesis", "29", "max_attempts = 29 can never give target = 30 rows"),
         ("keep = 8", "keep = 8\nband_quantiles = [0.7, 0.3]", "curation.band_quantiles", "[0.7, 0.3]", "first quantile must be below the second"),
         ("keep = 8", "keep = 8\nband_quantiles = [0.5, 0.5]", "curation.band_quantiles", "[0.5, 0.5]", "first quantile must be below the second"),
         ("keep = 8", "keep = 8\nband_quantiles = [0.5]", "curation.band_quantiles.1", "", "required"),

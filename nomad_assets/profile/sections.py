@@ -402,6 +402,18 @@ class Profile(Section):
         return benchmarks
 
     @model_validator(mode="after")
+    def corpora_can_be_filled(self) -> "Profile":
+        """Whether a corpus that reaches its target, and of which no rule drops a row, has as many in the band as are wanted."""
+        for key, synthesis in self.syntheses().items():
+            most = self.curation.most_kept(synthesis.target)
+            if most < self.curation.keep:
+                raise ValueError(
+                    f"curation.keep = {self.curation.keep} can never be reached: of {key}.target = {synthesis.target} rows at "
+                    f"most {most} lie in the {self.curation.band} band; raise the target, widen the band or keep fewer"
+                )
+        return self
+
+    @model_validator(mode="after")
     def arms_can_be_made(self) -> "Profile":
         for name in self.grid.all_arms():
             try:
