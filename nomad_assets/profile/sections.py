@@ -76,6 +76,12 @@ class Scoring(Section):
 class Questions(Section):
     source: Source | None = None
     """Questions with accepted answers. Leave out when `task` names a task of lm-evaluation-harness."""
+    cluster: str | None = None
+    """Field of the source's rows that names what several questions share, such as their template: questions of one cluster
+    then count as one draw, since a model that gets one right gets the others right."""
+    dev: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of the questions, in whole clusters, that choices are made on: the report compares on the others alone. With 0
+    nothing is recommended."""
 
 
 class Benchmark(Scoring, Questions):
@@ -85,6 +91,8 @@ class Benchmark(Scoring, Questions):
     def one_origin(self) -> "Benchmark":
         if (self.source is None) == (self.task is None):
             raise ValueError("give either `source` (local questions) or `task` (a task of lm-evaluation-harness)")
+        if self.cluster is not None and self.source is None:
+            raise ValueError("`cluster` is for local questions (`source`); each question of a task stands alone")
         return self
 
 

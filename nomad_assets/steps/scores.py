@@ -92,12 +92,12 @@ class ScoresConfig(Config):
         profile = grid.profile
         return cls(
             seed=profile.seed,  # the same for every model, so that equal results get equal intervals
-            benchmarks={name: Scoring(**b.model_dump(exclude={"source"})) for name, b in profile.benchmarks.items()},
+            benchmarks={name: Scoring(**b.model_dump(include=set(Scoring.model_fields))) for name, b in profile.benchmarks.items()},
             scorers=scorers(profile), evaluation=profile.evaluation,
         )  # fmt: skip
 
 
-QUESTIONS = Read({BenchmarkQuestions: View()})
+QUESTIONS = Read({BenchmarkQuestions: View(("id", "benchmark", "question", "answers", "reference"))})
 SCORES = {"tables": SCORED, "version": "3", "group": "scores", "kinds": ("pytorch", "polars"), "heavy": True}
 
 

@@ -1,0 +1,42 @@
+"""Which questions choices are made on (dev), and which the report compares on (test).
+
+Worked example: ten questions of five templates and dev = 0.25. Clusters are taken in the order of a hash of their names until
+another one would go past a quarter of the questions: one template, two questions. A cluster is never cut: a choice made on one
+question of a template has seen the others.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from nomad_assets.errors import NomadError
+from nomad_assets.recipe.seeding import derive_seed
+
+FEWEST_CLUSTERS = 2
+
+
+def dev_clusters(questions: Mapping[str, int], share: float, benchmark: str) -> set[str]:
+    """The clusters of a benchmark that choices are made on. `questions` counts those of each cluster.
+
+    At least one cluster is dev where `share` is above 0, and at least one is test.
+    Raises NomadError when there are too few clusters for both.
+    """
+    if share == 0:
+        return set()
+    if len(questions) < FEWEST_CLUSTERS:
+        raise NomadError(
+            f"benchmarks.{benchmark}.dev = {share:g}: all its questions are one cluster, so that nothing is left to compare on; "
+            "set dev = 0 or give other questions"
+        )
+    most, chosen, taken = share * sum(questions.values()), set(), 0
+    for name in order(list(questions)):
+        if chosen and taken + questions[name] > most:
+            break
+        if len(chosen) == len(questions) - 1:
+            break
+        chosen.add(name)
+        taken += questions[name]
+    return chosen
+
+
+def order(names: Sequence[str]) -> list[str]:
+    """By a hash of the name, so that a cluster that is added moves no other across."""
+    return sorted(names, key=lambda name: derive_seed("dev", name, bits=63))
