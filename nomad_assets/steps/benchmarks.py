@@ -32,16 +32,10 @@ class BenchmarkQuestions(Table):
         return data.lazyframe.select(pl.col(data.key).list.len() > 0)
 
 
-EMPTY = pl.DataFrame(
-    schema={
-        "id": str,
-        "benchmark": str,
-        "question": str,
-        "answers": pl.List(pl.String),
-        "reference": str,
-        "cluster": str,
-    }  # fmt: skip
-)
+COLUMNS = {
+    "id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str, "cluster": str,
+}  # fmt: skip
+EMPTY = pl.DataFrame(schema=COLUMNS)
 
 
 class LocalBenchmark(Section):
