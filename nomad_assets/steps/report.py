@@ -10,8 +10,10 @@ from nomad_assets.engine.output import Markdown, Output, Picture
 from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
+from nomad_assets.recipe.evaluation.splits import with_splits
 from nomad_assets.recipe.report.report import build_report
 from nomad_assets.recipe.report.report_data import ReportData
+from nomad_assets.steps.benchmarks import BenchmarkQuestions, dev_shares
 from nomad_assets.steps.curation import CuratedCorpus, NoveltyCurve, ProfileMetrics, SeedPoints
 from nomad_assets.steps.scores import QuestionResults, Scores
 from nomad_assets.steps.seeds import SeedExamples
@@ -56,6 +58,8 @@ class ReportConfig(Config):
     """Name -> prompt loss weight; None for the untouched model."""
     benchmarks: dict[str, str]
     """Name -> its rule, or the task of lm-evaluation-harness."""
+    dev: dict[str, float]
+    """Name -> the share of its questions that choices are made on."""
     keep: int
     band: str
     embedder: str
@@ -71,7 +75,7 @@ class ReportConfig(Config):
             train_sizes=grid.train_sizes, replicates=profile.grid.replicates,
             arms={name: arm.prompt_loss for name, arm in grid.arms.items()},
             benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
-            keep=profile.curation.keep, band=profile.curation.band, embedder=profile.curation.embedder,
+            dev=dev_shares(profile), keep=profile.curation.keep, band=profile.curation.band, embedder=profile.curation.embedder,
             student_seeds=profile.student.seeds, bootstrap=profile.evaluation.bootstrap,
             profile_seed=profile.seed,
         )  # fmt: skip
@@ -93,6 +97,7 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
         "teacher_model": _of_every_cell(facts=("seconds",)),
         "student_model": _of_every_cell(facts=("seconds",)),
         "seed_examples": Read({SeedExamples: View(("id", "prompt", "response"))}, optional=True),
+        "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
     tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
     version="2", group="report", kinds=("markdown", "html"),
@@ -136,7 +141,7 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
             "seed": config.profile_seed,
         },
         scores=_scores(config, inputs, Scores),
-        results=_scores(config, inputs, QuestionResults),
+        results=_in_clusters(config, inputs, _scores(config, inputs, QuestionResults)),
         corpora=pl.DataFrame(
             [_corpus_row(config, inputs, given) for given in inputs.each("corpus_profile")], infer_schema_length=None
         ),
@@ -166,6 +171,20 @@ def _scores(config: ReportConfig, inputs: Inputs, table: type[Table]) -> pl.Data
             labels = [pl.lit(v, dtype=LABEL_TYPES[k]).alias(k) for k, v in _labels(config, given.cell).items()]
             parts.append(given.table(table).select(pl.lit(SIDES[asset]).alias("kind"), *labels, pl.all()))
     return pl.concat(parts)
+
+
+def _in_clusters(config: ReportConfig, inputs: Inputs, results: pl.DataFrame) -> pl.DataFrame:
+    """Results with the `cluster` and `split` of their question; each question of a task is a cluster of its own."""
+    on = ["benchmark", "question_id"]
+    asked = results.select(on).unique(maintain_order=True)
+    local = [
+        given.table(BenchmarkQuestions).rename({"id": "question_id"}) for given in inputs.each("benchmark_questions")
+    ]
+    for table in local:
+        asked = asked.join(table, on=on, how="anti", maintain_order="left")
+    alone = with_splits(asked.with_columns(cluster=pl.col("question_id")), config.dev)
+    known = pl.concat([table.select(*on, "cluster", "split") for table in (*local, alone)])
+    return results.join(known, on=on, how="left", maintain_order="left")
 
 
 def _stack(

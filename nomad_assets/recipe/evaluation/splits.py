@@ -6,11 +6,28 @@ question of a template has seen the others.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe.seeding import derive_seed
 
+if TYPE_CHECKING:
+    import polars as pl
+
 FEWEST_CLUSTERS = 2
+
+
+def with_splits(questions: "pl.DataFrame", shares: Mapping[str, float]) -> "pl.DataFrame":
+    """A table with `benchmark` and `cluster`, with the column `split`: dev or test. `shares` are by benchmark."""
+    import polars as pl
+
+    counts = questions.group_by("benchmark", "cluster", maintain_order=True).len()
+    rows = []
+    for (name,), clusters in counts.group_by("benchmark", maintain_order=True):
+        dev = dev_clusters(dict(clusters.select("cluster", "len").iter_rows()), shares.get(name, 0.0), name)
+        rows += [(name, cluster, "dev" if cluster in dev else "test") for cluster in clusters["cluster"]]
+    splits = pl.DataFrame(rows, schema={"benchmark": str, "cluster": str, "split": str}, orient="row")
+    return questions.join(splits, on=["benchmark", "cluster"], how="left", maintain_order="left")
 
 
 def dev_clusters(questions: Mapping[str, int], share: float, benchmark: str) -> set[str]:
