@@ -19,10 +19,6 @@ def _empty(value: object) -> bool:
     return not value
 
 
-def _unset(value: object) -> bool:
-    return value is None
-
-
 # Left out of a dump where it is empty: settings without plug-ins are what they were before there were any.
 Options = Annotated[dict[str, JsonValue], Field(default={}, exclude_if=_empty)]
 
@@ -114,7 +110,7 @@ class TrainingRecipe(Section):
     """Passes over the rows."""
     min_steps: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Raise the number of passes until at least this many optimizer steps are made (small train sizes)."""
-    steps: Annotated[Count | None, Field(default=None, exclude_if=_unset)]
+    steps: Count | None = None
     """Exactly this many optimizer steps, in place of `epochs` and `min_steps`: rows are gone through as often as that takes."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
@@ -219,7 +215,7 @@ class GridSettings(Section):
     """Number of seed examples each teacher sees."""
     prompt_loss: dict[str, Share] = Field(default={"masked": 0.0, "unmasked": 1.0})
     """Arms by their prompt loss weight alone: 0 masks the prompt, 1 is NOMAD."""
-    arms: Annotated[dict[str, ArmSettings], Field(default={}, exclude_if=_empty)]
+    arms: dict[str, ArmSettings] = Field(default={})
     """Further arms, or more settings of those above: [grid.arms.NAME] with `prompt_loss`, or `shots` for the untouched model
     with examples in context, and keys of `teacher` and `synthesis` that differ."""
     replicates: Annotated[int, Field(ge=1, le=1000)] = 1

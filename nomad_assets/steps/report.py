@@ -1,6 +1,7 @@
 """The report over everything that has been made."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 
 import polars as pl
 
@@ -11,11 +12,12 @@ from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe.evaluation.splits import with_splits
+from nomad_assets.recipe.evaluation.statistics import mean_interval
 from nomad_assets.recipe.report.report import build_report
 from nomad_assets.recipe.report.report_data import ReportData
 from nomad_assets.steps.benchmarks import BenchmarkQuestions, dev_shares
 from nomad_assets.steps.curation import CuratedCorpus, NoveltyCurve, ProfileMetrics, SeedPoints
-from nomad_assets.steps.scores import QuestionResults, Scores
+from nomad_assets.steps.scores import QuestionResults
 from nomad_assets.steps.seeds import SeedExamples
 
 MARKDOWN, HTML = File("report.md"), File("report.html")
@@ -43,9 +45,11 @@ class Comparisons(Table):
     metric: str = column("scoring rule", nullable=True, computed_from=_of_scores("metric"))
     unit: str = column("of the difference", nullable=True, computed_from=_of_scores("metric", "value"))
     n: int = column("questions", ge=0, computed_from=COMPARED)
+    replicates: int = column("of both sides", ge=1, computed_from=COMPARED)
     difference: float = column("mean of a minus b over the questions", computed_from=COMPARED)
-    low: float = column("2.5% bound of the bootstrap", computed_from=COMPARED)
-    high: float = column("97.5% bound of the bootstrap", computed_from=COMPARED)
+    low: float = column("2.5% bound of the interval", computed_from=COMPARED)
+    high: float = column("97.5% bound of the interval", computed_from=COMPARED)
+    p: float = column("that there is no difference; null with one replicate", nullable=True, computed_from=COMPARED)
     verdict: str = column("what the interval says", computed_from=COMPARED)
 
 
@@ -88,9 +92,9 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
 @step(
     over=Over.GRID,
     inputs={
-        "student_scores": _of_every_cell(QuestionResults, Scores),
-        "control_scores": _of_every_cell(QuestionResults, Scores),
-        "base_scores": _of_every_cell(QuestionResults, Scores),
+        "student_scores": _of_every_cell(QuestionResults),
+        "control_scores": _of_every_cell(QuestionResults),
+        "base_scores": _of_every_cell(QuestionResults),
         "corpus_profile": _of_every_cell(ProfileMetrics, NoveltyCurve),
         "curated_corpus": _of_every_cell(CuratedCorpus, SeedPoints, facts=("seconds",)),
         "synthetic_corpus": _of_every_cell(facts=("engine", "seconds")),
@@ -100,7 +104,7 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
         "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
     tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
-    version="2", group="report", kinds=("markdown", "html"),
+    version="3", group="report", kinds=("markdown", "html"),
 )  # fmt: skip
 def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.
@@ -124,6 +128,7 @@ def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
 def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
     """Everything the report is made from, out of the artifacts of the grid."""
     seeds = _seeds(inputs)
+    results = _in_clusters(config, inputs, _results(config, inputs))
     engines = {str(given.fact("engine")) for given in inputs.each("synthetic_corpus") if given.fact("engine")}
     return ReportData(
         profile_name=config.profile,
@@ -140,8 +145,8 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
             "bootstrap_resamples": config.bootstrap,
             "seed": config.profile_seed,
         },
-        scores=_scores(config, inputs, Scores),
-        results=_in_clusters(config, inputs, _scores(config, inputs, QuestionResults)),
+        scores=_means(config, results),
+        results=results,
         corpora=pl.DataFrame(
             [_corpus_row(config, inputs, given) for given in inputs.each("corpus_profile")], infer_schema_length=None
         ),
@@ -163,14 +168,31 @@ def _labels(config: ReportConfig, cell: Cell) -> dict:
     }  # fmt: skip
 
 
-def _scores(config: ReportConfig, inputs: Inputs, table: type[Table]) -> pl.DataFrame:
+def _results(config: ReportConfig, inputs: Inputs) -> pl.DataFrame:
     """One table of all students, controls and the base model, with labels in front."""
     parts = []
     for asset in ("student_scores", "control_scores", "base_scores"):
         for given in inputs.each(asset):
             labels = [pl.lit(v, dtype=LABEL_TYPES[k]).alias(k) for k, v in _labels(config, given.cell).items()]
-            parts.append(given.table(table).select(pl.lit(SIDES[asset]).alias("kind"), *labels, pl.all()))
+            parts.append(given.table(QuestionResults).select(pl.lit(SIDES[asset]).alias("kind"), *labels, pl.all()))
     return pl.concat(parts)
+
+
+def _means(config: ReportConfig, results: pl.DataFrame) -> pl.DataFrame:
+    """The mean of each model, benchmark and metric over the test questions, with its interval."""
+    by = ["kind", *LABEL_TYPES, "benchmark", "metric"]
+    groups = results.filter(split="test").group_by(by, maintain_order=True)
+    found = [
+        (*key, *astuple(mean_interval(group["value"].to_numpy(), resamples=config.bootstrap, seed=config.profile_seed)))
+        for key, group in groups
+    ]
+    schema = {name: results.schema[name] for name in by} | {
+        "mean": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "n": pl.Int64,
+    }
+    return pl.DataFrame(found, schema=schema, orient="row")
 
 
 def _in_clusters(config: ReportConfig, inputs: Inputs, results: pl.DataFrame) -> pl.DataFrame:

@@ -179,6 +179,33 @@ def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt
     return _styled(alt.layer(*layers).properties(title=benchmark))
 
 
+def forest(pooled: pl.DataFrame, replicates: pl.DataFrame) -> "alt.LayerChart":
+    """Differences with their intervals, one line a comparison, and a dot for each replicate.
+
+    `pooled`: label, difference, low, high, as shares; `replicates`: label, replicate, difference. Drawn in points.
+    """
+    import altair as alt
+
+    pooled = pooled.select("label", pl.col("difference", "low", "high") * 100)
+    dots = replicates.with_columns(pl.col("difference") * 100)
+    y = alt.Y("label:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
+    facts = [_shown("label", "comparison"), _shown("difference", "points", "+.1f")]
+    interval = [*facts, _shown("low", "95% from", "+.1f"), _shown("high", "to", "+.1f")]
+    zero = _chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=INK, strokeDash=[3, 3])
+    layers = [
+        zero.encode(x="zero:Q"),
+        _chart(pooled).mark_rule(strokeWidth=2, color=COLOURS[0]).encode(x=_x("low", "difference in points"), x2="high:Q", y=y),
+        _chart(dots).mark_point(size=26, opacity=0.8, color=INK).encode(
+            x=_x("difference", "difference in points"), y=y, tooltip=[*facts, _shown("replicate", "replicate", "d")]
+        ),
+        _chart(pooled).mark_point(filled=True, size=90, opacity=1, color=COLOURS[0], shape="diamond").encode(
+            x=_x("difference", "difference in points"), y=y, tooltip=interval
+        ),
+    ]  # fmt: skip
+    width, _ = SIZE
+    return _styled(alt.layer(*layers)).properties(width=width, height=alt.Step(26))
+
+
 def relevance_novelty_by_cell(corpora: pl.DataFrame) -> "alt.LayerChart":
     """Each cell's corpus by mean novelty and relevance: hollow for all completed rows, filled for the kept ones.
 

@@ -14,12 +14,12 @@ class ReportData:
 
     profile_name: str
     settings: dict
-    """Short facts to list. Read by name: `bootstrap_resamples` and `seed` (required), `benchmarks` {name: rule}."""
+    """Short facts to list. Read by name: `seed`, `benchmarks` {name: rule}."""
     scores: pl.DataFrame
     """kind (base, control or student), train_size, replicate, arm, prompt_loss (its weight; null for an arm that is not
-    trained), benchmark, metric, n, mean, low, high."""
+    trained), benchmark, metric, mean, low, high, n: over the test questions."""
     results: pl.DataFrame
-    """kind, train_size, replicate, arm, prompt_loss, benchmark, question_id, metric, value."""
+    """kind, train_size, replicate, arm, prompt_loss, benchmark, question_id, metric, value, cluster, split (dev or test)."""
     corpora: pl.DataFrame
     """A row a cell: train_size, replicate, arm, prompt_loss, attempts, prompts_completed, completed, kept, keep_target,
     relevance_all, relevance_kept, novelty_all, novelty_kept, distinct_prompts (share), prompt_tokens,

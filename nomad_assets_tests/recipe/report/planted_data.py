@@ -9,7 +9,8 @@ from nomad_assets.recipe.report.report_data import ReportData
 NASTY = "<script>alert('x')</script> a | b ``` ~~~ \x1b[31m\u202e\n| c | d |\n# not a heading <img src=x onerror=y>"
 RESULT_SCHEMA = {
     "kind": pl.String, "train_size": pl.Int64, "replicate": pl.Int64, "arm": pl.String, "prompt_loss": pl.Float64,
-    "benchmark": pl.String, "question_id": pl.String, "metric": pl.String, "value": pl.Float64,
+    "benchmark": pl.String, "question_id": pl.String, "metric": pl.String, "value": pl.Float64, "cluster": pl.String,
+    "split": pl.String,
 }  # fmt: skip
 MODEL = ["kind", "train_size", "replicate", "arm", "prompt_loss"]
 
@@ -39,16 +40,19 @@ def make_results(grid, benchmarks, right, questions=80, seed=5):
             else:
                 metrics |= {"f1": np.clip(hit + 0.2, 0, 1), "lm_eval_exact_match": hit}
             for metric, values in metrics.items():
-                rows += [(*model, benchmark, f"q{i}", metric, float(v)) for i, v in enumerate(values)]
+                rows += [
+                    (*model, benchmark, f"q{i}", metric, float(v), f"q{i}", "dev" if i % 4 == 3 else "test")
+                    for i, v in enumerate(values)
+                ]
     return pl.DataFrame(rows, schema=RESULT_SCHEMA, orient="row")
 
 
 def make_scores(results):
     rows = []
-    for key, group in results.group_by([*MODEL, "benchmark", "metric"], maintain_order=True):
+    for key, group in results.filter(split="test").group_by([*MODEL, "benchmark", "metric"], maintain_order=True):
         interval = bootstrap_interval(group["value"].to_numpy(), resamples=200, seed=0)
         rows.append((*key, interval.n, interval.mean, interval.low, interval.high))
-    schema = {k: v for k, v in RESULT_SCHEMA.items() if k not in ("question_id", "value")}
+    schema = {k: v for k, v in RESULT_SCHEMA.items() if k not in ("question_id", "value", "cluster", "split")}
     schema |= {"n": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
