@@ -14,7 +14,6 @@ import polars as pl
 
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
-from nomad_assets.recipe.evaluation.statistics import Difference
 from nomad_assets.recipe.report.report_data import ReportData
 
 LOGPROB = LOG_PROBABILITY
@@ -68,7 +67,7 @@ class Findings:
         self.weights = {name: weight for name, weight in self.arms.items() if weight is not None}
         """The arms that are trained."""
         self.sizes = data.scores["train_size"].drop_nulls().unique().sort().to_list()
-        self.comparisons = pl.DataFrame(list(self._compare_all()), schema=COMPARISON_SCHEMA)
+        self.comparisons = pl.DataFrame(list(_corrected(list(self._compare_all()))), schema=COMPARISON_SCHEMA)
 
     def side(self, side: Side, size: int | None = None, split: str = "test") -> pl.DataFrame:
         """Values of one side, by replicate and question; all sizes when `size` is None."""
@@ -105,7 +104,7 @@ class Findings:
 
     def difference(
         self, a: pl.DataFrame, b: pl.DataFrame, metrics: dict[str, str], *, same_size: bool
-    ) -> Difference | None:
+    ) -> Crossed | None:
         """Mean over benchmarks of the paired difference a − b; None when they share no question."""
         gaps = self.gaps(a, b, metrics, same_size=same_size)
         return None if gaps.is_empty() else paired_difference(gaps)
@@ -147,6 +146,31 @@ class Findings:
                         "unit": unit, "n": result.n, "replicates": result.replicates, "difference": result.mean,
                         "low": result.low, "high": result.high, "p": result.p, "verdict": result.verdict,
                     }  # fmt: skip
+
+
+def paired_difference(gaps: pl.DataFrame) -> Crossed | None:
+    """Of what `Findings.gaps` gives; None when no question was answered in every replicate."""
+    wide = gaps.pivot(
+        "replicate", index=["benchmark", "question_id", "cluster"], values="gap", maintain_order=True
+    ).drop_nulls()
+    if wide.is_empty():
+        return None
+    values = wide.select(pl.exclude("benchmark", "question_id", "cluster")).to_numpy().T
+    return crossed(values, wide["cluster"].to_list(), wide["benchmark"].to_list())
+
+
+def _corrected(rows: list[dict]) -> list[dict]:
+    """Verdicts over all sizes and benchmarks stand together at the head of the report: Holm's correction is for these."""
+    heads = [
+        row for row in rows
+        if row["train_size"] is None and row["benchmark"] is None and row["measure"] == "primary"
+        and row["p"] is not None and row["b"] != BASE.label
+    ]  # fmt: skip
+    for row, p in zip(heads, holm([row["p"] for row in heads]), strict=True):
+        if p >= 1 - CONFIDENCE and row["verdict"] in ("higher", "lower"):
+            row["verdict"] = "no difference shown"
+        row["p"] = p
+    return rows
 
 
 def _checked(results: pl.DataFrame) -> pl.DataFrame:
