@@ -14,6 +14,7 @@ import polars as pl
 
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
+from nomad_assets.recipe.evaluation.crossed import CONFIDENCE, Crossed, crossed, holm
 from nomad_assets.recipe.report.report_data import ReportData
 
 LOGPROB = LOG_PROBABILITY
