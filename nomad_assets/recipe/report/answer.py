@@ -95,7 +95,7 @@ def _replicates(findings: Findings, pooled: pl.DataFrame) -> pl.DataFrame:
 
 
 def _against_all(findings: Findings) -> str:
-    sentences = []
+    sentences = ["Of these students, by the luck of the questions alone:"] if _replicates_there(findings) == 1 else []
     for other, words in ((CONTROL, "a student trained on the same seed examples alone"), (BASE, "the untouched base")):
         arms = [(name, findings.found(Side("student", name), other, None, None)) for name in findings.arms]
         found = [f"{name} {row['verdict']} ({gap_words(row, brief=True)})" for name, row in arms if row is not None]
@@ -122,7 +122,7 @@ def _verdicts(findings: Findings, name: str) -> Iterator[str]:
 
 def _next(findings: Findings, chosen: Recommendation) -> Iterator[str]:
     """What would settle what is open, with the setting that does it."""
-    replicates = findings.comparisons["replicates"].max() or 0
+    replicates = _replicates_there(findings)
     if 0 < replicates < FEWEST_REPLICATES:
         yield (
             f"A verdict on the recipe takes at least {FEWEST_REPLICATES} replicates, and there {'is' if replicates == 1 else 'are'} "
@@ -138,6 +138,10 @@ def _next(findings: Findings, chosen: Recommendation) -> Iterator[str]:
             "Read the kept rows below. Where many are wrong, verify them (`curation.min_agreement`, `check_arithmetic`, a verifier of "
             "your own) or name a better `synthesis.answerer`; where most are right, the base model may have nothing to learn from them."
         )
+
+
+def _replicates_there(findings: Findings) -> int:
+    return findings.comparisons["replicates"].max() or 0
 
 
 def _caveats(findings: Findings) -> list[str]:
