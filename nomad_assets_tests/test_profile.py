@@ -88,7 +88,7 @@ def test_defaults(write, tmp_path):
     assert profile.grid.train_sizes == [8, 16]
     assert (profile.grid.prompt_loss, profile.grid.replicates) == ({"masked": 0.0, "unmasked": 1.0}, 1)
     assert profile.teacher.model_dump() == {
-        "epochs": 3.0, "min_steps": 0, "learning_rate": 1e-4, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
+        "epochs": 3.0, "min_steps": 0, "steps": None, "learning_rate": 1e-4, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
         "max_grad_norm": 1.0, "batch_size": 8, "gradient_accumulation": 1, "tokens_per_pass": 2048, "max_length": 1024, "precision": "auto",
         "length_grouped": False, "gradient_checkpointing": False, "checkpoint_minutes": 5.0, "processes": 1, "fsdp": False,
     }  # fmt: skip
@@ -120,7 +120,7 @@ def test_a_profile_cannot_be_changed(write):
         ("questions.jsonl\" }", "questions.jsonl\", wher = 1 }", "benchmarks.trivia.source.wher", "1", "accepted here: path, where, limit"),
         ("seeds.jsonl\" }", "seeds.jsonl\", max = 1 }", "seeds.sources.0.max", "1", "accepted here: path, where, limit"),
         ("target = 30", "target = 30\nprompt = { top_k = 5 }", "synthesis.prompt.top_k", "5", "accepted here: temperature, top_p, max_new_tokens"),
-        ("[benchmarks.trivia]", "[benchmarks.trivia]\nmetric = 'f1'", "benchmarks.trivia.metric", "'f1'", "accepted here: source, task, rule"),
+        ("[benchmarks.trivia]", "[benchmarks.trivia]\nmetric = 'f1'", "benchmarks.trivia.metric", "'f1'", "accepted here: source, cluster, dev, task, rule"),
         # Wrong types.
         ("train_sizes = [16, 8]", "train_sizes = 'all'", "grid.train_sizes", "'all'", "valid list"),
         ("train_sizes = [16, 8]", "train_sizes = [8, 'x']", "grid.train_sizes.1", "'x'", "valid integer"),
@@ -199,8 +199,8 @@ def test_every_fault_is_told_at_once(write):
 
 
 def test_the_budget_counts_every_response_of_a_prompt(write):
-    profile = load_profile(write("max_attempts = 6\nresponses_per_prompt = 2", "max_attempts = 48"))
-    assert profile.synthesis.max_attempts == 6
+    profile = load_profile(write("max_attempts = 15\nresponses_per_prompt = 2", "max_attempts = 48"))
+    assert profile.synthesis.max_attempts == 15
 
 
 def test_a_file_that_is_not_toml(tmp_path):

@@ -106,7 +106,9 @@ def synthetic_corpus(config: SynthesisConfig, inputs: Inputs, out: Output) -> No
     quiet()
     settings, teacher = config.synthesis, inputs["teacher_model"].path(MODEL)
     turns = Turns(load_tokenizer(teacher), str(teacher))
-    context = Context(turns, inputs["seed_subset"].table(SeedSubset).rows(), config.shots, config.seed)
+    context = Context(
+        turns, inputs["seed_subset"].table(SeedSubset).select("prompt", "response").rows(), config.shots, config.seed
+    )
     context.check_fits(settings.prompt.max_new_tokens, longest_row(teacher))
     name = _chosen_engine(config, out)
     pair = _EnginePair(config, out, name, teacher, turns, context.longest)

@@ -99,7 +99,7 @@ def sampling(place: str) -> dict[str, tuple[object, set[str]]]:
 
 def synthesis(place: str) -> dict[str, tuple[object, set[str]]]:
     values = {
-        "engine": "transformers", "target": 11, "max_attempts": 47, "shard_size": 17, "precision": "bf16",
+        "engine": "transformers", "target": 11, "max_attempts": 299, "shard_size": 17, "precision": "bf16",
         "responses_per_prompt": 2, "answerer": "smollm2-135m", "answerer_chat_template": "chat.jinja",
     }  # fmt: skip
     return {
@@ -169,12 +169,12 @@ KEYS: dict[str, tuple[object, set[str]]] = {
 
 
 ARMS = {
+    "unmasked": {"shots": 2},
     "masked": {
         "prompt_loss": 0.25,
         "teacher": {**load_profile("smoke").teacher.model_dump(), "steps": 5},
         "synthesis": {**load_profile("smoke").synthesis.model_dump(), "answerer": "tiny-random", "answerer_chat_template": "chatml"},
     },
-    "unmasked": {"shots": 2},
 }  # fmt: skip
 
 

@@ -126,17 +126,17 @@ def _next(findings: Findings, chosen: Recommendation) -> Iterator[str]:
     if 0 < replicates < FEWEST_REPLICATES:
         yield (
             f"A verdict on the recipe takes at least {FEWEST_REPLICATES} replicates, and there {'is' if replicates == 1 else 'are'} "
-            f"{replicates}: set `replicates = {FEWEST_REPLICATES}` in `[grid]` and run `nomad-assets run`, which makes the new ones alone."
+            f"{replicates}: set replicates = {FEWEST_REPLICATES} in the profile's grid, and run nomad-assets run, which makes the new ones alone."
         )
     if findings.floors():
         yield "The base model is too weak for these questions, or they are too hard: choose a larger one, or easier questions."
     unfilled = findings.data.corpora.filter(pl.col("kept") < pl.col("keep_target"))
     if len(unfilled):
-        yield "Some corpora are not full: raise `synthesis.target` and `synthesis.max_attempts`, or lower `curation.keep`."
+        yield "Some corpora are not full: raise synthesis.target and synthesis.max_attempts, or lower curation.keep."
     if chosen.cell is None and chosen.best is not None:
         yield (
-            "Read the kept rows below. Where many are wrong, verify them (`curation.min_agreement`, `check_arithmetic`, a verifier of "
-            "your own) or name a better `synthesis.answerer`; where most are right, the base model may have nothing to learn from them."
+            "Read the kept rows below. Where many are wrong, verify them (curation.min_agreement, curation.check_arithmetic, a verifier of "
+            "your own) or name a better synthesis.answerer; where most are right, the base model may have nothing to learn from them."
         )
 
 

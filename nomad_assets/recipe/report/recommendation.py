@@ -1,9 +1,9 @@
 """Which cell to use, and why; or none.
 
 The choice is made on the dev questions, and what is said of it comes from the test questions. Worked example: 64/unmasked has
-the best mean, 55.0%, and 16/unmasked has 54.0%, an interval of the difference that covers zero. The log-probability of the
-right answers does not tell them apart either, so the one whose corpus took fewer generated tokens is chosen. Where the control
-of its size is ahead of it, on either set of questions, no cell is recommended: the seed examples alone serve better.
+the best mean, 55.0%, and 16/unmasked has 54.0%, an interval of the difference that covers zero. The one that gives the right
+answers the higher log-probability is chosen. Where the control of its size is ahead of it, on either set of questions, no cell
+is recommended: the seed examples alone serve better.
 """
 
 from typing import NamedTuple
@@ -30,7 +30,7 @@ class Recommendation(NamedTuple):
 
 
 def recommend(findings: Findings) -> Recommendation:
-    """The best mean over benchmarks; among those not shown to be below it, log-probability and then cost decide."""
+    """The best mean over benchmarks; among those not shown to be below it, log-probability decides."""
     means = _group_means(findings, findings.shares)
     if not means:
         why = "No cell has been scored on every benchmark by a share of right answers."
@@ -105,21 +105,10 @@ def _break_tie(findings: Findings, best: Group, tied: list[Group]) -> tuple[Grou
         return best, ""
     sentence = f" {counted(len(tied), 'cell')} cannot be told apart by that metric ({listed(map(_label, tied))})"
     logprobs = {g: v for g, v in _group_means(findings, findings.logprobs).items() if g in tied}
-    if len(logprobs) == len(tied):
-        top = max(tied, key=logprobs.__getitem__)
-        left = [g for g in tied if g == top or not _apart(findings, top, g, findings.logprobs)]
-        if len(left) == 1:
-            return top, f"{sentence}; {_label(top)} gives the right answers the highest log-probability."
-        tied = left
-        sentence += f"; by log-probability of the right answer {listed(map(_label, left))} remain"
-    costs = {g: _cost(findings.data.corpora, g) for g in tied}
-    if all(cost is not None for cost in costs.values()):
-        cheapest = min(tied, key=lambda g: (costs[g], g))
-        return (
-            cheapest,
-            f"{sentence}; the corpus of {_label(cheapest)} took fewest generated tokens ({costs[cheapest]:,.0f}).",
-        )
-    return best if best in tied else tied[0], f"{sentence}; costs are not known for all of them."
+    if len(logprobs) < len(tied):
+        return best, f"{sentence}; the best mean decides."
+    top = max(tied, key=logprobs.__getitem__)
+    return top, f"{sentence}; {_label(top)} gives the right answers the highest log-probability, which has less noise."
 
 
 def _best_replicate(findings: Findings, group: Group) -> str:
@@ -145,16 +134,6 @@ def _against(findings: Findings, group: Group, other: Side) -> str:
     if row["verdict"] == "lower":
         return f" It is worse than {against}: {gap_words(row)}."
     return f" It is not shown to beat {against}: {gap_words(row)}, an interval that covers zero."
-
-
-def _cost(corpora: pl.DataFrame, group: Group) -> float | None:
-    """Tokens that were generated for the corpus, mean over replicates; None when they are not known."""
-    size, name = group
-    cells = corpora.filter((pl.col("train_size") == size) & (pl.col("arm") == name))
-    total = cells.select(pl.sum_horizontal("prompt_tokens", "response_tokens", ignore_nulls=False).alias("total"))[
-        "total"
-    ]
-    return None if total.is_empty() or total.null_count() else float(total.mean())
 
 
 def _label(group: Group) -> str:

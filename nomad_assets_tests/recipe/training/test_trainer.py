@@ -19,6 +19,7 @@ from nomad_assets.recipe.training.trainer import (
     passes,
     rate_factor,
     response_log_probabilities,
+    rows_per_step,
     token_batches,
     train,
     weighted_loss,
@@ -363,7 +364,9 @@ def test_a_number_of_steps_is_kept_whatever_the_number_of_rows(tiny_model: Path,
     ]
     assert [result.steps for result in results] == [5, 5]
     shown = in_order(rows[:6], settings, 1)
-    assert len(shown) == 20 and results[1].supervised_tokens == sum(row.supervised for row in shown)
+    assert len(shown) == 5 * rows_per_step(settings) and results[1].supervised_tokens == sum(
+        row.supervised for row in shown
+    )
 
 
 def test_rows_come_in_whole_passes_each_in_its_own_order(tiny_model: Path) -> None:
