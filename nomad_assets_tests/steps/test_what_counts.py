@@ -79,7 +79,7 @@ def test_arms_and_replicates_differ(files: ProfileFiles) -> None:
 def test_sizes_of_a_replicate_share_the_order_of_their_pool(files: ProfileFiles) -> None:
     files.put("grid.replicates", 2)
     grid: Grid = files.grid()
-    orders = {cell.label: GRAPH["seed_subset"].config.of(grid, cell, {}).seed for cell in grid.sizes}
+    orders = {cell.label: GRAPH["seed_subset"].config.of(grid, cell, {}).head.order for cell in grid.sizes}
     assert orders["8"] == orders["16"] == 0 and orders["8-s1"] == orders["16-s1"] != 0
 
 
