@@ -77,7 +77,7 @@ class Grid:
         size, _, arm = text.partition("/")
         if size not in self._size_names:
             raise NomadError(
-                f"cell {shown(text)}: unknown train size {shown(size)}; this profile has {', '.join(self._size_names)}"
+                f"cell {shown(text)}: unknown train size {shown(size)}; this profile has {', '.join(map(str, self.train_sizes))}"
             )
         if arm not in self.arms:
             raise NomadError(f"cell {shown(text)}: unknown arm {shown(arm)}; this profile has {', '.join(self.arms)}")
@@ -90,7 +90,9 @@ class Grid:
         if "/" in text:
             return self.parse(text)
         if text not in self._size_names:
-            raise NomadError(f"cell {shown(text)}: unknown train size; this profile has {', '.join(self._size_names)}")
+            raise NomadError(
+                f"cell {shown(text)}: unknown train size; this profile has {', '.join(map(str, self.train_sizes))}"
+            )
         return self._size_names[text]
 
     def labels(self, cell: Cell) -> Mapping[str, object]:

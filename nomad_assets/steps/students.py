@@ -29,6 +29,9 @@ def like_every_student(profile: Profile, train_size: int) -> Training:
     return training.model_copy(update={"steps": settings.steps or max(passes, settings.min_steps)})
 
 
+GOLD_KEYS = "grid.train_sizes or student.seeds"
+
+
 def _gold(profile: Profile, train_size: int) -> int:
     return train_size if profile.student.seeds is None else profile.student.seeds
 
@@ -77,9 +80,7 @@ def student_model(config: StudentConfig, inputs: Inputs, out: Output) -> None:
     Wrong if it was trained on rows that curation dropped.
     """
     synthetic = list(inputs["curated_corpus"].table(CuratedCorpus).iter_rows())
-    seeds = list(
-        take_subset(inputs["seed_examples"].table(SeedExamples), config.gold.size, "student.seeds").iter_rows()
-    )
+    seeds = list(take_subset(inputs["seed_examples"].table(SeedExamples), config.gold.size, GOLD_KEYS).iter_rows())
     if not seeds + synthetic:
         raise NomadError("curation kept no row of the corpus and student.seeds is 0; there is nothing to train on")
     train_model(inputs, out, seeds + synthetic, config.student, 0.0, config.dtype, config.seed)
@@ -113,9 +114,7 @@ def control_model(config: ControlConfig, inputs: Inputs, out: Output) -> None:
 
     A synthetic corpus is worth something where its student beats this.
     """
-    seeds = list(
-        take_subset(inputs["seed_examples"].table(SeedExamples), config.gold.size, "student.seeds").iter_rows()
-    )
+    seeds = list(take_subset(inputs["seed_examples"].table(SeedExamples), config.gold.size, GOLD_KEYS).iter_rows())
     train_model(inputs, out, seeds, config.student, 0.0, config.dtype, config.seed)
 
 

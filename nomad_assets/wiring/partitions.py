@@ -47,7 +47,7 @@ class Partitions:
         sizes = {cell.size_label: cell for cell in self.grid.sizes}
         if size not in sizes or (mark and arm not in self.grid.arms):
             raise NomadError(
-                f"partition {shown(partition_key)}: not in this profile's grid: sizes {', '.join(sizes)}, arms {', '.join(self.grid.arms)}"
+                f"partition {shown(partition_key)}: not in this profile's grid: sizes {', '.join(map(str, self.grid.train_sizes))}, arms {', '.join(self.grid.arms)}"
             )
         return replace(sizes[size], arm=arm if mark else None)
 
