@@ -97,8 +97,8 @@ def test_defaults(write, tmp_path):
     assert profile.synthesis.prompt.model_dump() == {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 256}
     assert (profile.synthesis.responses_per_prompt, profile.synthesis.answerer) == (1, None)
     assert profile.curation.model_dump() == {
-        "keep": 8, "near_repeat": 0.8, "seed_copy": 0.8, "min_agreement": 0.0, "check_arithmetic": False, "drop_echoes": False, "norm": "2",
-        "band": "middle", "band_quantiles": (1 / 3, 2 / 3), "embedder": "all-MiniLM-L6-v2",
+        "keep": 8, "near_repeat": 0.8, "seed_copy": 0.8, "min_agreement": 0.0, "check_arithmetic": False, "drop_echoes": False,
+        "drop_non_questions": False, "check_grounding": False, "norm": "2", "band": "middle", "band_quantiles": (1 / 3, 2 / 3), "embedder": "all-MiniLM-L6-v2",
     }  # fmt: skip
     assert (profile.evaluation.batch_size, profile.evaluation.bootstrap) == (32, 10_000)
     assert (profile.synthesis.precision, profile.evaluation.precision) == ("auto", "auto")

@@ -113,7 +113,7 @@ class CurationConfig(Config):
         "benchmark_questions": Read({BenchmarkQuestions: QUESTIONS}),
     },
     tables={"curated.parquet": CuratedCorpus, "seed_points.parquet": SeedPoints}, files=(EMBEDDINGS,),
-    version="5", group="corpora", kinds=("polars", "pandera"),
+    version="6", group="corpora", kinds=("polars", "pandera"),
 )  # fmt: skip
 def curated_corpus(config: CurationConfig, inputs: Inputs, out: Output) -> None:
     """Every row of the synthetic corpus with its verdict, reason, evidence and scores; kept ones are marked.

@@ -145,6 +145,8 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "curation.min_agreement": (0.5, CURATED),
     "curation.check_arithmetic": (True, CURATED),
     "curation.drop_echoes": (True, CURATED),
+    "curation.drop_non_questions": (True, CURATED),
+    "curation.check_grounding": (True, CURATED),
     "curation.norm": ("inf", {"curated_corpus", "corpus_profile"}),
     "curation.band": ("low", CURATED | REPORT),
     "curation.band_quantiles": ([0.2, 0.8], CURATED),
