@@ -69,6 +69,10 @@ class Grid:
         place = cell.label if cell.arm is None else f"{cell.train_size}/replicate {cell.replicate}"
         return derive_seed(self.profile.seed, step, place)
 
+    def seed_of_replicate(self, purpose: str, replicate: int) -> int:
+        """The seed of what all sizes of a replicate share."""
+        return derive_seed(self.profile.seed, purpose, f"replicate {replicate}")
+
     def parse(self, text: str) -> Cell:
         """The cell a user wrote as `64/unmasked`.
 

@@ -179,11 +179,7 @@ def _sizes_beyond_the_pool(grid: Grid, store: Store) -> dict[tuple[str, Cell], s
     beyond = [cell for cell in grid.sizes if cell.train_size > rows]
     found = {("seed_subset", cell): text.format("grid.train_sizes", cell.train_size, rows, rows) for cell in beyond}
     gold = grid.profile.student.seeds
-    if not gold:  # the control has the seed examples of its size
-        found |= {
-            ("control_model", cell): text.format("grid.train_sizes", cell.train_size, rows, rows) for cell in beyond
-        }
-    elif gold > rows:
+    if gold is not None and gold > rows:
         places = [("control_model", cell) for cell in grid.sizes] + [("student_model", cell) for cell in grid.cells]
         found |= {place: text.format("student.seeds", gold, rows, rows) for place in places}
     return found

@@ -105,8 +105,7 @@ class PoolHead(Section):
 
     @classmethod
     def of(cls, grid, cell: Cell, size: int) -> "PoolHead":
-        place = Cell(replicate=cell.replicate)
-        return cls(size=size, order=grid.seed("seed_subset", place) if cell.replicate else 0)
+        return cls(size=size, order=grid.seed_of_replicate("seed_subset", cell.replicate) if cell.replicate else 0)
 
     def rows(self, pool: pl.DataFrame) -> pl.DataFrame:
         return (reordered(pool, self.order) if self.order else pool).head(self.size)

@@ -1,8 +1,8 @@
 """Which questions choices are made on (dev), and which the report compares on (test).
 
-Worked example: ten questions of five templates and dev = 0.25. Clusters are taken in the order of a hash of their names until
-another one would go past a quarter of the questions: one template, two questions. A cluster is never cut: a choice made on one
-question of a template has seen the others.
+Worked example: ten questions of five templates and dev = 0.25. Clusters are taken in the order of a hash of their names, where
+they still fit into a quarter of the questions: one template, two questions. A cluster is never cut: a choice made on one question
+of a template has seen the others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ def with_splits(questions: "pl.DataFrame", shares: Mapping[str, float]) -> "pl.D
 def dev_clusters(questions: Mapping[str, int], share: float, benchmark: str) -> set[str]:
     """The clusters of a benchmark that choices are made on. `questions` counts those of each cluster.
 
-    At least one cluster is dev where `share` is above 0, and at least one is test.
+    At least one cluster is dev where `share` is above 0, the smallest where none fits; at least one is test.
     Raises NomadError when there are too few clusters for both.
     """
     if share == 0:
@@ -43,15 +43,12 @@ def dev_clusters(questions: Mapping[str, int], share: float, benchmark: str) -> 
             f"benchmarks.{benchmark}.dev = {share:g}: all its questions are one cluster, so that nothing is left to compare on; "
             "set dev = 0 or give other questions"
         )
-    most, chosen, taken = share * sum(questions.values()), set(), 0
-    for name in order(list(questions)):
-        if chosen and taken + questions[name] > most:
-            break
-        if len(chosen) == len(questions) - 1:
-            break
-        chosen.add(name)
-        taken += questions[name]
-    return chosen
+    most, chosen, taken, ordered = share * sum(questions.values()), set(), 0, order(list(questions))
+    for name in ordered:
+        if taken + questions[name] <= most:
+            chosen.add(name)
+            taken += questions[name]
+    return chosen or {min(ordered, key=questions.__getitem__)}
 
 
 def order(names: Sequence[str]) -> list[str]:

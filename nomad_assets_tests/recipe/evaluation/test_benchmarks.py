@@ -185,7 +185,7 @@ def test_gsm8k_questions():
     (row,) = table.to_dicts()
     assert row == {
         "id": f"maths-{Row('', 0, None, 'How many?', row['reference']).id}", "benchmark": "maths", "question": "How many?",
-        "answers": ["1200"], "reference": "6 * 200 = 1,200\n#### 1,200",
+        "answers": ["1200"], "reference": "6 * 200 = 1,200\n#### 1,200", "cluster": row["id"],
     }  # fmt: skip
 
 
