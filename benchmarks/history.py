@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from nomad_assets.cells import Cell
 from nomad_assets.recipe.curation.curate import reason_names
 from nomad_assets.steps.curation import CuratedCorpus, curated_corpus
+from nomad_assets.steps.models import TrainingRows, teacher_model
 from nomad_assets.steps.scores import Scores, base_scores
 from nomad_assets.steps.seeds import SeedExamples, SeedSubset, seed_examples, seed_subset
 from nomad_assets.store.digests import digest
@@ -28,6 +29,7 @@ from nomad_assets.store.protocol import Store
 
 POOL, SUBSET = seed_examples.file_of(SeedExamples), seed_subset.file_of(SeedSubset)
 CURATED, SCORES = curated_corpus.file_of(CuratedCorpus), base_scores.file_of(Scores)
+TRAINED = teacher_model.file_of(TrainingRows)
 BASE_SETTINGS = {"base_model": {"source": "smollm2-135m"}, "tokenizer_corpus": [], "withdrawn": {}}
 
 
@@ -60,25 +62,29 @@ class History:
     def size(self, size: int, pool: pl.DataFrame) -> None:
         head = pool.head(size).select("id", "position", "prompt", "response", "source")
         subset = self.publish("seed_subset", Cell(size), {"seed_examples/-": self.pool}, {SUBSET: head})
-        parents = {f"seed_subset/{size}": subset, "base_model/-": self.base}
-        control = self.publish("control_model", Cell(size), parents, {})
+        gold = head["id"].to_list()
+        parents = {"seed_examples/-": self.pool, "base_model/-": self.base}
+        control = self.publish("control_model", Cell(size), parents, {TRAINED: trained_on(gold)})
         scored = {f"control_model/{size}": control, "benchmark_questions/-": self.questions}
         self.publish("control_scores", Cell(size), scored, self.score_tables())
         for arm in self.arms:
-            self.cell(Cell(size, arm), subset, head["id"].to_list())
+            self.cell(Cell(size, arm), subset, gold)
 
     def cell(self, cell: Cell, subset: Artifact, seeds: list[str]) -> None:
         label = cell.label
         seen = {f"seed_subset/{cell.train_size}": subset, "base_model/-": self.base}
-        teacher = self.publish("teacher_model", cell, seen, {}, tokens=100_000)
+        teacher = self.publish("teacher_model", cell, seen, {TRAINED: trained_on(seeds)}, tokens=100_000)
         corpus = self.publish("synthetic_corpus", cell, {f"teacher_model/{label}": teacher}, {}, tokens=60 * self.rows)
         read = {
             f"synthetic_corpus/{label}": corpus, f"seed_subset/{cell.train_size}": subset, "seed_examples/-": self.pool,
             "benchmark_questions/-": self.questions,
         }  # fmt: skip
-        curated = self.publish("curated_corpus", cell, read, {CURATED: self.curated(label, seeds)})
+        judged = self.curated(label, seeds)
+        curated = self.publish("curated_corpus", cell, read, {CURATED: judged})
         self.publish("corpus_profile", cell, {f"curated_corpus/{label}": curated}, {})
-        student = self.publish("student_model", cell, {f"curated_corpus/{label}": curated, **seen}, {})
+        read = {f"curated_corpus/{label}": curated, "seed_examples/-": self.pool, "base_model/-": self.base}
+        rows = trained_on([*seeds, *judged.filter(verdict="kept")["id"]])
+        student = self.publish("student_model", cell, read, {TRAINED: rows})
         scored = {f"student_model/{label}": student, "benchmark_questions/-": self.questions}
         self.publish("student_scores", cell, scored, self.score_tables())
 
@@ -139,6 +145,11 @@ class History:
                 parents={place: parent.manifest.artifact_id for place, parent in parents.items()},
                 started=1.7e9 + self.made, ended=1.7e9 + self.made + 1, seconds=1.0, rows=rows, tokens=tokens, seed=0,
             )  # fmt: skip
+
+
+def trained_on(ids: list[str]) -> pl.DataFrame:
+    """The TrainingRows of a model."""
+    return pl.DataFrame({"id": ids, "tokens": 60, "supervised_tokens": 20, "used": True})
 
 
 def main() -> None:

@@ -152,7 +152,7 @@ class OpenGrid:
     def scores(self) -> pl.DataFrame:
         """Scores of the base model, the controls and the students that exist, one row a benchmark and metric.
 
-        Columns: kind (base, control, student), train_size, arm, prompt_loss, weight, replicate, then those of
+        Columns: kind (base, control, student), train_size, replicate, arm, prompt_loss (its weight), then those of
         nomad_assets.steps.scores.Scores. Raises NomadError when there are none yet.
         """
         parts = []

@@ -1,29 +1,33 @@
 """The grid of a profile: its cells and arms, and the steps that run in them.
 
-Worked example: replicates = 2 and prompt_loss = {masked = 0.0, unmasked = 1.0} give the arms masked, masked-s1, unmasked and
-unmasked-s1. The first replicate has the plain name, so that artifacts keep their places when replicates are added. The cell
-(64, unmasked-s1) has the label 64/unmasked-s1.
+Worked example: train_sizes = [64], replicates = 2 and prompt_loss = {masked = 0.0, unmasked = 1.0} give the cells
+64/masked, 64/unmasked, 64-s1/masked and 64-s1/unmasked, whole replicates one after the other. The first replicate has the
+plain name, so that artifacts keep their places when replicates are added.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nomad_assets.cells import Cell, Over
 from nomad_assets.engine.graph import Graph
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError, shown
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.sections import Profile, Synthesis, Training
 from nomad_assets.recipe.seeding import derive_seed
 from nomad_assets.steps import GRAPH
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A prompt loss (its name in the profile and its weight) and a replicate index."""
+    """How a teacher is made and writes."""
 
-    prompt_loss: str
-    weight: float
-    replicate: int
+    prompt_loss: float | None
+    """Weight of the loss on the prompt; None where the teacher is the untouched base model."""
+    shots: int
+    """Seed examples that the untouched model has in context."""
+    teacher: Training | None
+    """None where the teacher is the untouched base model."""
+    synthesis: Synthesis
 
 
 class Grid:
@@ -32,17 +36,15 @@ class Grid:
     def __init__(self, profile: Profile, graph: Graph = GRAPH):
         self.profile, self.graph = profile, graph
         self.train_sizes = list(profile.grid.train_sizes)
-        self._size_names = {str(size): size for size in self.train_sizes}
         self.arms: dict[str, Arm] = {
-            name if replicate == 0 else f"{name}-s{replicate}": Arm(name, weight, replicate)
-            for name, weight in profile.grid.prompt_loss.items()
-            for replicate in range(profile.grid.replicates)
+            name: Arm(arm.prompt_loss, arm.shots, profile.teacher_of(name), profile.synthesis_of(name))
+            for name, arm in profile.grid.all_arms().items()
         }
-        self._members = {
-            Over.GRID: [Cell()],
-            Over.SIZES: [Cell(size) for size in self.train_sizes],
-            Over.CELLS: [Cell(size, arm) for size in self.train_sizes for arm in self.arms],
-        }
+        replicates = range(profile.grid.replicates)
+        sizes = [Cell(size, None, replicate) for replicate in replicates for size in self.train_sizes]
+        self._size_names = {cell.size_label: cell for cell in sizes}
+        cells = [Cell(size.train_size, arm, size.replicate) for size in sizes for arm in self.arms]
+        self._members = {Over.GRID: [Cell()], Over.SIZES: sizes, Over.CELLS: cells}
 
     @property
     def cells(self) -> list[Cell]:
@@ -63,9 +65,13 @@ class Grid:
         return [(step, cell) for step in self.graph.values() for cell in self.members(step.over)]
 
     def seed(self, step: str, cell: Cell) -> int:
-        """The seed of a step's random choices. Arms of one replicate share it, so that they differ in the loss weight alone."""
-        place = cell.label if cell.arm is None else f"{cell.train_size}/replicate {self.arms[cell.arm].replicate}"
+        """The seed of a step's random choices. Arms of one replicate share it, so that they differ in nothing else."""
+        place = cell.label if cell.arm is None else f"{cell.train_size}/replicate {cell.replicate}"
         return derive_seed(self.profile.seed, step, place)
+
+    def seed_of_replicate(self, purpose: str, replicate: int) -> int:
+        """The seed of what all sizes of a replicate share."""
+        return derive_seed(self.profile.seed, purpose, f"replicate {replicate}")
 
     def parse(self, text: str) -> Cell:
         """The cell a user wrote as `64/unmasked`.
@@ -75,11 +81,11 @@ class Grid:
         size, _, arm = text.partition("/")
         if size not in self._size_names:
             raise NomadError(
-                f"cell {shown(text)}: unknown train size {shown(size)}; this profile has {', '.join(self._size_names)}"
+                f"cell {shown(text)}: unknown train size {shown(size)}; this profile has {', '.join(map(str, self.train_sizes))}"
             )
         if arm not in self.arms:
             raise NomadError(f"cell {shown(text)}: unknown arm {shown(arm)}; this profile has {', '.join(self.arms)}")
-        return Cell(self._size_names[size], arm)
+        return replace(self._size_names[size], arm=arm)
 
     def place(self, text: str) -> Cell:
         """The cell of a label such as `64/unmasked`, `64` or `-`. Raises NomadError when this grid has no such place."""
@@ -88,13 +94,15 @@ class Grid:
         if "/" in text:
             return self.parse(text)
         if text not in self._size_names:
-            raise NomadError(f"cell {shown(text)}: unknown train size; this profile has {', '.join(self._size_names)}")
-        return Cell(self._size_names[text])
+            raise NomadError(
+                f"cell {shown(text)}: unknown train size; this profile has {', '.join(map(str, self.train_sizes))}"
+            )
+        return self._size_names[text]
 
     def labels(self, cell: Cell) -> Mapping[str, object]:
-        """train_size, arm, prompt_loss, weight and replicate of a cell; None where it has none."""
+        """train_size, replicate, arm and prompt_loss (its weight) of a cell; None where it has none."""
         arm = self.arms.get(cell.arm) if cell.arm else None
         return {
-            "train_size": cell.train_size, "arm": cell.arm, "prompt_loss": arm.prompt_loss if arm else None,
-            "weight": arm.weight if arm else None, "replicate": arm.replicate if arm else None,
+            "train_size": cell.train_size, "replicate": None if cell == Cell() else cell.replicate, "arm": cell.arm,
+            "prompt_loss": arm.prompt_loss if arm else None,
         }  # fmt: skip

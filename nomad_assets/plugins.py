@@ -209,8 +209,9 @@ def locate_source(path: str, folder: Path, key: str) -> Plugin:
 def in_profile(profile: "Profile") -> dict[str, Plugin]:
     """Every plug-in that a profile names, by its key, such as `curation.filters.0.use`."""
     found = locate_rules(profile.curation, profile.folder)
-    if profile.synthesis.engine not in ("auto", *built_in_names("engines")):
-        found.append(locate("engines", profile.synthesis.engine, profile.folder, "synthesis.engine"))
+    for key, settings in profile.syntheses().items():
+        if settings.engine not in ("auto", *built_in_names("engines")):
+            found.append(locate("engines", settings.engine, profile.folder, f"{key}.engine"))
     sources = {f"seeds.sources.{place}.path": source for place, source in enumerate(profile.seeds.sources)}
     for name, benchmark in profile.benchmarks.items():
         if benchmark.source is not None:

@@ -153,10 +153,12 @@ def missing_files(profile: Profile) -> dict[str, str]:
     models = {
         "base_model.source": profile.base_model.source,
         "base_model.chat_template": profile.base_model.chat_template,
-        "synthesis.answerer": profile.synthesis.answerer,
-        "synthesis.answerer_chat_template": profile.synthesis.answerer_chat_template,
         "curation.embedder": profile.curation.embedder,
     }
+    for key, synthesis in profile.syntheses().items():
+        models |= {
+            f"{key}.answerer": synthesis.answerer, f"{key}.answerer_chat_template": synthesis.answerer_chat_template,
+        }  # fmt: skip
     named = {
         **{f"seeds.sources.{number}": source.path for number, source in enumerate(profile.seeds.sources)},
         **{f"benchmarks.{name}": path for name, path in benchmarks.items()},
@@ -173,8 +175,14 @@ def _sizes_beyond_the_pool(grid: Grid, store: Store) -> dict[tuple[str, Cell], s
     rows = _pool_rows(grid, store)
     if rows is None:
         return {}
-    text = "grid.train_sizes: {} is larger than the seed pool of {} rows; use at most {}"
-    return {("seed_subset", Cell(size)): text.format(size, rows, rows) for size in grid.train_sizes if size > rows}
+    text = "{}: {} is larger than the seed pool of {} rows; use at most {}"
+    beyond = [cell for cell in grid.sizes if cell.train_size > rows]
+    found = {("seed_subset", cell): text.format("grid.train_sizes", cell.train_size, rows, rows) for cell in beyond}
+    gold = grid.profile.student.seeds
+    if gold is not None and gold > rows:
+        places = [("control_model", cell) for cell in grid.sizes] + [("student_model", cell) for cell in grid.cells]
+        found |= {place: text.format("student.seeds", gold, rows, rows) for place in places}
+    return found
 
 
 def _pool_rows(grid: Grid, store: Store) -> int | None:

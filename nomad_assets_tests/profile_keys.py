@@ -46,7 +46,7 @@ def changed(profile: Profile, key: str, value: JsonValue) -> Profile:
         if section == ANY:
             entries = list(place.values() if isinstance(place, dict) else place)
             rest = key.split(".")[number + 1 :]
-            place = next(entry for entry in entries if functools.reduce(_inside, rest, entry))
+            place = next(entry for entry in entries if functools.reduce(_inside, rest, entry) is not None)
         else:
             place = place[section]
     assert last in place, key

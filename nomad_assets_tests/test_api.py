@@ -57,7 +57,7 @@ def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     exec(compile(code, "docs/python-api.md", "exec"), names)
     said = capsys.readouterr().out
     assert "curated_corpus [8/unmasked]: made in" in said
-    assert "# Did taking the loss on the prompt pay off here?" in said
+    assert "# Does synthetic data help here?" in said
     assert said.rstrip().endswith("cell '32/unmasked': unknown train size '32'; this profile has 8, 16")
     assert set(names["made"]["asset"]) >= {"student_scores", "recipe_report"}
     assert names["judged"]["reason"].to_list() == ["kept", "contaminated"]
@@ -123,9 +123,9 @@ def test_a_failure_ends_its_own_cell_and_is_raised_at_the_end(tmp_path: Path) ->
 def test_what_needs_a_failed_step_is_skipped_and_is_no_failure_of_its_own(tmp_path: Path) -> None:
     grid = na.load(write_profile(tmp_path, train_sizes="train_sizes = [100000]"))
     said: list[str] = []
-    with pytest.raises(NomadError, match=r"^1 of 4 places could not be made:\nseed_subset \[100000\]: [^\n]*$"):
-        grid.run(until="control_model", say=said.append)
-    assert said[-1] == "control_model [100000]: skipped, since seed_subset [100000] failed"
+    with pytest.raises(NomadError, match=r"^1 of 5 places could not be made:\nseed_subset \[100000\]: [^\n]*$"):
+        grid.run(until="teacher_model", say=said.append)
+    assert said[-1] == "teacher_model [100000/unmasked]: skipped, since seed_subset [100000] failed"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_scores_hold_every_model_once_per_benchmark_and_metric(whole: na.OpenGri
 
 def test_the_report_is_markdown_and_a_page(whole: na.OpenGrid) -> None:
     report = whole.report()
-    assert str(report).startswith("# Did taking the loss on the prompt pay off here?")
+    assert str(report).startswith("# Does synthetic data help here?")
     assert report.html.name == "report.html" and report.out_of_date == []
     assert report._repr_html_().startswith("<iframe srcdoc=")
 

@@ -71,7 +71,7 @@ BASE = {
     "teacher": {"epochs": 1, "learning_rate": 1e-3, "batch_size": 4},
     "synthesis": {"target": 12, "max_attempts": 48, "prompt": {"temperature": 0.5}, "answerer": "smollm2-135m"},
     "curation": {"keep": 8, "band_quantiles": [0.1, 0.9], "embedder": "all-MiniLM-L6-v2"},
-    "student": {"include_seeds": False},
+    "student": {"seeds": 0},
     "openlineage": "events.jsonl",
 }
 

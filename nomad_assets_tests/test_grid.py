@@ -24,19 +24,48 @@ def grid_of(**settings) -> Grid:
     return Grid(SMOKE.model_copy(update={"grid": GridSettings(**settings)}))
 
 
-def test_arms_without_replicates_have_the_name_of_their_prompt_loss():
-    assert grid_of(train_sizes=[8]).arms == {"masked": Arm("masked", 0.0, 0), "unmasked": Arm("unmasked", 1.0, 0)}
+def test_arms_have_the_profiles_settings_and_their_prompt_loss():
+    teacher, synthesis = SMOKE.teacher, SMOKE.synthesis
+    assert grid_of(train_sizes=[8]).arms == {
+        "masked": Arm(0.0, 0, teacher, synthesis), "unmasked": Arm(1.0, 0, teacher, synthesis),
+    }  # fmt: skip
+
+
+def test_an_arm_changes_settings_of_its_own():
+    arms = {
+        "unmasked": {"teacher": {"epochs": 9.0}, "synthesis": {"prompt": {"temperature": 0.5}}},
+        "prompted": {"shots": 8}, "untrained": {},
+    }  # fmt: skip
+    found = grid_of(train_sizes=[8], arms=arms).arms
+    assert list(found) == ["masked", "unmasked", "prompted", "untrained"]
+    assert found["masked"].teacher == SMOKE.teacher
+    prompt = SMOKE.synthesis.prompt.model_copy(update={"temperature": 0.5})
+    assert found["unmasked"] == Arm(
+        1.0, 0, SMOKE.teacher.model_copy(update={"epochs": 9.0}), SMOKE.synthesis.model_copy(update={"prompt": prompt})
+    )
+    assert found["prompted"] == Arm(None, 8, None, SMOKE.synthesis)
+    assert found["untrained"] == Arm(None, 0, None, SMOKE.synthesis)
+
+
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [
+        ({"few": {"shots": 9}}, "arm 'few': shots = 9, and the smallest train size has 8 seed examples"),
+        ({"both": {"shots": 2, "prompt_loss": 1.0}}, "arm 'both': `shots` are for the untrained model"),
+        ({"idle": {"teacher": {"epochs": 1.0}}}, "arm 'idle': `teacher` changes training, which an arm without"),
+        ({"masked": {"prompt_loss": 0.5}}, "arm 'masked': prompt_loss is given twice, 0.0 and 0.5"),
+        ({"Masked": {}}, "differ only in upper and lower case"),
+    ],
+)
+def test_an_impossible_arm_is_refused(arms, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        grid_of(train_sizes=[8], arms=arms)
 
 
 def test_the_first_replicate_has_the_plain_name():
-    assert grid_of(train_sizes=[8], prompt_loss={"masked": 0.0, "half": 0.5}, replicates=3).arms == {
-        "masked": Arm("masked", 0.0, 0),
-        "masked-s1": Arm("masked", 0.0, 1),
-        "masked-s2": Arm("masked", 0.0, 2),
-        "half": Arm("half", 0.5, 0),
-        "half-s1": Arm("half", 0.5, 1),
-        "half-s2": Arm("half", 0.5, 2),
-    }
+    grid = grid_of(train_sizes=[8, 16], prompt_loss={"half": 0.5}, replicates=2)
+    assert [cell.label for cell in grid.sizes] == ["8", "16", "8-s1", "16-s1"]
+    assert [cell.label for cell in grid.cells] == ["8/half", "16/half", "8-s1/half", "16-s1/half"]
 
 
 def test_replicates_that_are_added_leave_the_first_ones_artifacts(finished):
@@ -50,16 +79,17 @@ def test_replicates_that_are_added_leave_the_first_ones_artifacts(finished):
 
 def test_replicates_have_seeds_of_their_own_and_arms_of_one_replicate_share_them():
     grid = grid_of(train_sizes=[8], replicates=2)
-    seeds = {arm: grid.seed("teacher_model", Cell(8, arm)) for arm in grid.arms}
-    assert seeds["masked"] == seeds["unmasked"] and seeds["masked-s1"] == seeds["unmasked-s1"]
+    seeds = {cell.label: grid.seed("teacher_model", cell) for cell in grid.cells}
+    assert seeds["8/masked"] == seeds["8/unmasked"] and seeds["8-s1/masked"] == seeds["8-s1/unmasked"]
     assert len(set(seeds.values())) == 2
+    assert len({grid.seed("control_model", cell) for cell in grid.sizes}) == 2
 
 
 def test_the_worked_example():
-    cell = Cell(64, "unmasked-s1")
+    cell = Cell(64, "unmasked", 1)
     assert cell in grid_of(train_sizes=[64], replicates=2).cells
-    assert cell.path == PurePosixPath("64/unmasked-s1")
-    assert cell.label == "64/unmasked-s1"
+    assert cell.path == PurePosixPath("64-s1/unmasked")
+    assert cell.label == "64-s1/unmasked"
 
 
 def test_coarser_cells():
@@ -87,13 +117,14 @@ def test_what_a_cell_covers():
     assert all(Cell().covers(cell) for over in Over for cell in grid.members(over))
     assert [cell.label for cell in grid.cells if Cell(8, "masked").covers(cell)] == ["8/masked"]
     assert not Cell(8).covers(Cell()) and not Cell(8, "masked").covers(Cell(8))
+    of_another = Cell(8, "masked", 1)
+    assert Cell(8, None, 1).covers(of_another) and not Cell(8).covers(of_another)
 
 
 def test_a_cell_has_labels():
     grid = grid_of(train_sizes=[8], prompt_loss={"half": 0.5}, replicates=2)
-    assert grid.labels(Cell(8, "half-s1")) == {
-        "train_size": 8, "arm": "half-s1", "prompt_loss": "half", "weight": 0.5, "replicate": 1,
-    }  # fmt: skip
+    assert grid.labels(Cell(8, "half", 1)) == {"train_size": 8, "replicate": 1, "arm": "half", "prompt_loss": 0.5}
+    assert grid.labels(Cell(8)) == {"train_size": 8, "replicate": 0, "arm": None, "prompt_loss": None}
     assert set(grid.labels(Cell()).values()) == {None}
 
 

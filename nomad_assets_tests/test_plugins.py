@@ -38,7 +38,7 @@ source = "tiny-random"
 train_sizes = [8]
 
 [synthesis]
-target = 12
+target = 30
 max_attempts = 48
 engine = "{engine}"
 

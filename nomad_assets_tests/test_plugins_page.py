@@ -34,7 +34,7 @@ def profile(tmp_path: Path) -> Profile:
     (code,) = blocks("python")
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     settings = "".join(block for block in blocks("toml") if "entry-points" not in block) + REST
-    settings = settings.replace("[synthesis]\n", "[synthesis]\ntarget = 1\nmax_attempts = 1\n")
+    settings = settings.replace("[synthesis]\n", "[synthesis]\ntarget = 30\nmax_attempts = 30\n")
     (tmp_path / "page.toml").write_text(f"curation.keep = 9\n{settings}", encoding="utf-8")
     (tmp_path / "tickets.jsonl").write_text(
         '{"key": "T1", "team": "billing", "question": "2 + 3?", "reply": "5"}\n{"team": "sales"}\n', encoding="utf-8"

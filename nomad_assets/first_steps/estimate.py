@@ -1,11 +1,11 @@
 """What a grid will take on this machine, from a short measurement: a few training steps and one decoded batch."""
 
-import math
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from nomad_assets.grid import Arm, Grid
 from nomad_assets.profile.sections import Profile, Training
 from nomad_assets.recipe.generation.engine import Request, open_engine
 from nomad_assets.recipe.memory import peak_memory, reset_peak_memory
@@ -13,7 +13,8 @@ from nomad_assets.recipe.models.device import device
 from nomad_assets.recipe.models.loading import load_tokenizer
 from nomad_assets.recipe.models.turns import TrainingRow, Turns, training_rows
 from nomad_assets.recipe.training.launch import train_folder
-from nomad_assets.recipe.training.trainer import passes, rows_per_step
+from nomad_assets.recipe.training.trainer import amount, rows_per_step
+from nomad_assets.steps.students import like_every_student
 
 MEASURED_STEPS = 3
 DECODED_ROWS, DECODED_TOKENS = 32, 24
@@ -22,6 +23,7 @@ READ = 1000  # rows that are looked at for some that fit
 
 # Fixed costs, measured on two CPU cores: of a curated corpus, of each of its rows, and of lm-evaluation-harness a model.
 CURATED_SECONDS, CURATED_ROW_SECONDS, HARNESS_SECONDS = 0.3, 0.005, 0.8
+TOKEN_BYTES, EMBEDDING_BYTES = 6, 1536  # on disk, of a written token and of a row's embedding
 FORWARD_SHARE = 1 / 3  # of the time of a trained token, whose backward pass costs twice its forward pass
 
 
@@ -126,40 +128,51 @@ def forecast(
     those of each benchmark. Synthetic rows are taken to be as long; a teacher may write longer ones, and vLLM, where it is
     used, is faster than what was measured. The untouched base is taken to answer each question to its limit.
     """
-    sizes, arms = profile.grid.train_sizes, len(profile.grid.prompt_loss) * profile.grid.replicates
-    cells = len(sizes) * arms
+    grid = Grid(profile)
+    cells, trained = grid.cells, [cell for cell in grid.cells if grid.arms[cell.arm].teacher is not None]
 
     def training(rows: int, settings: Training) -> float:
-        epochs = passes(settings, rows)
-        steps = epochs * math.ceil(rows / rows_per_step(settings))
-        tokens = epochs * rows * (prompt_tokens + response_tokens)
+        steps, shown = amount(settings, rows)
+        tokens = shown * (prompt_tokens + response_tokens)
         return speed.start_seconds + steps * speed.step_seconds + tokens * speed.token_seconds
 
     def scoring(tokens: float) -> float:
         read = sum(questions.values()) * (prompt_tokens + response_tokens) * speed.token_seconds * FORWARD_SHARE
         return speed.open_seconds + HARNESS_SECONDS + read + tokens / speed.decoded_per_second
 
-    keep, own = profile.curation.keep, profile.student.include_seeds
-    each = profile.synthesis.responses_per_prompt
-    attempts = min(profile.synthesis.max_attempts, round(1.3 * profile.synthesis.target / each))
-    row_tokens = prompt_tokens + each * response_tokens
-    corpus = speed.open_seconds + attempts * row_tokens / speed.decoded_per_second
-    row_bytes = int(attempts * row_tokens * 6)
+    corpora = [_corpus(grid.arms[cell.arm], prompt_tokens, response_tokens) for cell in cells]
+    attempts, row_tokens = (sum(numbers) for numbers in zip(*corpora, strict=True))
     answers = sum(questions.values()) * response_tokens
     longest = sum(count * profile.benchmarks[name].max_new_tokens for name, count in questions.items())
-    scored = (cells + len(sizes)) * scoring(answers) + scoring(longest)
+    scored = (len(cells) + len(grid.sizes)) * scoring(answers) + scoring(longest)
     return [
         Estimate("base_model", 1, speed.base_seconds, speed.model_bytes),
-        Estimate("teacher_model", cells, arms * sum(training(n, profile.teacher) for n in sizes), cells * speed.model_bytes),
-        Estimate("synthetic_corpus", cells, cells * corpus, cells * row_bytes),
         Estimate(
-            "curated_corpus", cells, cells * (CURATED_SECONDS + CURATED_ROW_SECONDS * attempts),
-            cells * (2 * row_bytes + attempts * 1536),
+            "teacher_model", len(cells), sum(training(c.train_size, grid.arms[c.arm].teacher) for c in trained),
+            len(trained) * speed.model_bytes,
         ),
         Estimate(
-            "student_model", cells, arms * sum(training(keep + (n if own else 0), profile.student) for n in sizes),
-            cells * speed.model_bytes,
+            "synthetic_corpus", len(cells), len(cells) * speed.open_seconds + row_tokens / speed.decoded_per_second,
+            int(row_tokens * TOKEN_BYTES),
         ),
-        Estimate("control_model", len(sizes), sum(training(n, profile.student) for n in sizes), len(sizes) * speed.model_bytes),
-        Estimate("scores", cells + len(sizes) + 1, scored, 0),
+        Estimate(
+            "curated_corpus", len(cells), len(cells) * CURATED_SECONDS + CURATED_ROW_SECONDS * attempts,
+            int(2 * row_tokens * TOKEN_BYTES + attempts * EMBEDDING_BYTES),
+        ),
+        Estimate(
+            "student_model", len(cells), sum(training(profile.curation.keep, like_every_student(profile, c.train_size)) for c in cells),
+            len(cells) * speed.model_bytes,
+        ),
+        Estimate(
+            "control_model", len(grid.sizes), sum(training(c.train_size, like_every_student(profile, c.train_size)) for c in grid.sizes),
+            len(grid.sizes) * speed.model_bytes,
+        ),
+        Estimate("scores", len(cells) + len(grid.sizes) + 1, scored, 0),
     ]  # fmt: skip
+
+
+def _corpus(arm: Arm, prompt_tokens: float, response_tokens: float) -> tuple[int, float]:
+    """(attempts, tokens written) of one corpus."""
+    each = arm.synthesis.responses_per_prompt
+    attempts = min(arm.synthesis.max_attempts, round(1.3 * arm.synthesis.target / each))
+    return attempts, attempts * (prompt_tokens + each * response_tokens)

@@ -208,7 +208,7 @@ def _profile_text(name: str, rows: Division) -> str:
             "target": 2 * count, "max_attempts": 3 * count,
             "prompt": {"max_new_tokens": prompt}, "response": {"max_new_tokens": answer},
         },
-        "curation": {"keep": count},
+        "curation": {"keep": count, "band_quantiles": [0.1, 0.9]},
         "student": {"learning_rate": 2e-4, "min_steps": 12},
     }  # fmt: skip
     return commented_profile(chosen)

@@ -1,7 +1,6 @@
 """A seed file seen with a profile's eyes, and what the profile's grid will take on this machine."""
 
 import contextlib
-import json
 import os
 import tempfile
 import uuid
@@ -25,7 +24,7 @@ from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.data.inspection import SHOWN, Inspection, inspect
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.evaluation.benchmarks import question_table, scorer_of
-from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+from nomad_assets.recipe.models.loading import load_tokenizer, longest_row, quiet
 from nomad_assets.recipe.models.turns import Turns, training_rows
 from nomad_assets.steps.base import MODEL, base_model
 from nomad_assets.steps.benchmarks import questions_of
@@ -119,7 +118,7 @@ def survey(profile: Profile, source: str, estimate: bool) -> Survey:
     with _base_model(profile) as (base, seconds):
         turns = Turns(load_tokenizer(base), str(base))
         found = inspect(rows, questions, turns, profile.teacher.max_length, profile.curation.near_repeat)
-        scaffolding, positions = len(turns.header) + len(turns.middle) + 2, _positions(base)
+        scaffolding, positions = len(turns.header) + len(turns.middle) + 2, longest_row(base)
         speed, lines = None, []
         if estimate and found.too_long < found.rows:
             examples = {row.id: (row.id, row.prompt, row.response) for row in rows.rows}
@@ -155,11 +154,6 @@ def seconds_on_this_machine(profile: Profile) -> dict[str, float]:
     lines = {line.asset: line.seconds / line.times for line in forecast(profile, speed, prompt, response, counts)}
     scores = lines.pop("scores")
     return {**lines, "base_scores": scores, "control_scores": scores, "student_scores": scores}
-
-
-def _positions(base: Path) -> int | None:
-    """The longest row that a model takes, in tokens; None where its configuration does not say."""
-    return json.loads((base / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
 
 
 def _remarks(profile: Profile, found: Inspection, scaffolding: int, positions: int | None) -> Iterator[str]:

@@ -10,7 +10,7 @@ import polars as pl
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine.tables import Table
-from nomad_assets.grid import Grid
+from nomad_assets.grid import Arm, Grid
 from nomad_assets.integrations.licences import hub_licence
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.curation.curate import KEPT, reasons
@@ -40,8 +40,8 @@ class Facts:
     would make now, so that its settings are theirs."""
 
     @property
-    def weight(self) -> float:
-        return self.grid.arms[self.cell.arm].weight
+    def arm(self) -> Arm:
+        return self.grid.arms[self.cell.arm]
 
     def table(self, asset: str, table: type[Table]) -> pl.DataFrame:
         """A table of one of the artifacts."""
@@ -80,13 +80,14 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
     counts = dict(curated.group_by("reason").len().iter_rows())
     sentences = reasons(facts.profile.curation)
     dropped = [[reason, str(counts[reason]), words] for reason, words in sentences.items() if reason in counts]
-    corpus, answerer = facts.artifacts["synthetic_corpus"].manifest, facts.profile.synthesis.answerer
+    corpus, answerer = facts.artifacts["synthetic_corpus"].manifest, facts.arm.synthesis.answerer
     parts = [
         f"# {facts.profile.name}, {facts.cell.label}",
-        f"{_rows(kept, 'synthetic examples')}, written by a language model that was trained to write them, with {PROJECT}.",
+        f"{_rows(kept, 'synthetic examples')}, written by a language model"
+        + (" that was trained to write them" if facts.arm.teacher else "")
+        + f", with {PROJECT}.",
         "## How it was made",
-        _teacher_words(facts)
-        + f" It then wrote prompts from nothing but the start of a user turn, in {corpus.metrics['attempts']:,} attempts, "
+        f"{_teacher_words(facts)}, in {corpus.metrics['attempts']:,} attempts, "
         f"and {'it' if answerer is None else f'`{source_name(answerer)}`'} answered those that it ended by itself "
         f"({corpus.metrics['engine']}, {corpus.metrics['precision']}).",
         "Configuration `kept` holds what is meant for training: `id`, `prompt`, `response`, `relevance`, `novelty`, "
@@ -126,7 +127,7 @@ def model_card(facts: Facts) -> str:
     )
     student = facts.artifacts["student_model"].manifest
     kept, too_long = student.metrics["synthetic_rows"], student.metrics["rows_too_long"]
-    seeds = " and on the seed examples themselves" if facts.profile.student.include_seeds else ""
+    seeds = " and on seed examples" if facts.profile.student.seeds != 0 else ""
     left_out = (
         f" ({_rows(too_long, 'rows')} of more than {facts.profile.student.max_length} tokens left out)"
         if too_long
@@ -157,7 +158,16 @@ def model_card(facts: Facts) -> str:
 
 
 def _teacher_words(facts: Facts) -> str:
-    weight, teacher = facts.weight, facts.artifacts["teacher_model"].manifest
+    base, weight, teacher = (
+        facts.profile.base_model.source,
+        facts.arm.prompt_loss,
+        facts.artifacts["teacher_model"].manifest,
+    )
+    bare = "prompts from nothing but the start of a user turn"
+    if facts.arm.shots:
+        return f"The untouched model `{base}` wrote prompts with {facts.arm.shots} seed examples in context"
+    if weight is None:
+        return f"The untouched model `{base}` wrote {bare}"
     too_long = teacher.metrics["rows_too_long"]
     left_out = f" ({too_long:,} more were too long)" if too_long else ""
     loss = (
@@ -166,8 +176,8 @@ def _teacher_words(facts: Facts) -> str:
         else f"the response and, with weight {weight:g}, the prompt"
     )
     return (
-        f"A teacher (`{facts.profile.base_model.source}`) was fine-tuned on {_rows(teacher.rows, 'seed examples')}{left_out} with "
-        f"the loss on {'the response alone' if weight == 0 else loss}."
+        f"A teacher (`{base}`) was fine-tuned on {_rows(teacher.rows, 'seed examples')}{left_out} with "
+        f"the loss on {'the response alone' if weight == 0 else loss}. It then wrote {bare}"
     )
 
 
@@ -211,7 +221,7 @@ def _licence_words(facts: Facts, found: list[str]) -> str:
     sources = [f"`{name}`: {licence or 'none named'}" for name, licence in named]
     text = "The seed rows' licences, as the profile names them, carry over to what was written from them: "
     base = facts.profile.base_model.license
-    answerer = facts.profile.synthesis.answerer
+    answerer = facts.arm.synthesis.answerer
     wrote = "rows" if answerer is None else "prompts"
     words = f"{text}{'; '.join(sources)}. The base model of the teacher that wrote the {wrote}: {base or 'none named'}."
     return (

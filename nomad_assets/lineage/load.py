@@ -153,7 +153,8 @@ def _load(
 def _artifact(key: str, manifest: Manifest, pruned: bool) -> tuple:
     cell = Cell.of_label(manifest.partition)
     return (
-        manifest.artifact_id, manifest.asset, manifest.partition, cell.train_size, cell.arm,
+        manifest.artifact_id, manifest.asset, manifest.partition, cell.train_size,
+        None if cell.train_size is None else cell.replicate, cell.arm,
         manifest.version, pruned, key, manifest.fingerprint, manifest.content_digest, manifest.code_version,
         manifest.run_id, _utc(manifest.started), _utc(manifest.ended), manifest.seconds, manifest.rows, manifest.tokens,
         manifest.peak_memory_bytes, None if manifest.seed is None else str(manifest.seed),

@@ -15,10 +15,11 @@ from nomad_assets.engine.graph import tables_of
 from nomad_assets.engine.tables import Table
 from nomad_assets.steps import GRAPH
 from nomad_assets.steps.curation import CuratedCorpus
+from nomad_assets.steps.models import TrainingRows
 from nomad_assets.steps.scores import Scores
-from nomad_assets.steps.seeds import SeedExamples
+from nomad_assets.steps.seeds import SeedExamples, SeedSubset
 
-VERSION = 2
+VERSION = 3
 TYPES = {pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.Boolean: "BOOLEAN"}
 # Reasons whose evidence names a twin, a question or bounds. Other evidence may repeat the row's own text: it goes with it.
 NAMING = (
@@ -111,6 +112,18 @@ TAKEN = {
         own={"artifact_id": ("VARCHAR", "the seed_examples artifact")},
         columns=("id", "position", "source", "source_row", "source_id"),
     ),
+    "subset_seeds": Taken(
+        "One row per seed example and version of a subset.",
+        SeedSubset,
+        own={"artifact_id": ("VARCHAR", "the seed_subset artifact")},
+        columns=("id",),
+    ),
+    "trained_rows": Taken(
+        "One row per row that a model was trained on, and version of the model.",
+        TrainingRows,
+        own={"artifact_id": ("VARCHAR", "the model")},
+        columns=("id", "tokens", "supervised_tokens", "used"),
+    ),
 }  # fmt: skip
 
 # table -> (its content, its columns)
@@ -122,6 +135,7 @@ TABLES: dict[str, tuple[str, Columns]] = {
             "asset": ("VARCHAR", "asset name"),
             "partition": ("VARCHAR", "train size, or train size/arm; - for an unpartitioned asset"),
             "train_size": ("BIGINT", "seed examples; null for an unpartitioned asset"),
+            "replicate": ("BIGINT", "from 0; null for an unpartitioned asset"),
             "arm": ("VARCHAR", "null where the asset has none"),
             "version": ("BIGINT", "counts from 1 within asset and partition"),
             "pruned": ("BOOLEAN", "whether its files are gone"),
@@ -229,24 +243,24 @@ MACROS = {
              UNION SELECT e.child_id FROM edges e JOIN below b ON e.parent_id = b.artifact_id
            ) SELECT a.* FROM artifacts a JOIN below USING (artifact_id) ORDER BY asset, "partition", version""",
     ),
-    # A pool holds its rows; a subset those below its size; a curated corpus is measured against the whole pool; the
+    # A pool holds its rows; a subset and a model say which they have of it; a curated corpus is measured against the whole pool; the
     # tokenizer of the tiny random model is trained on the seed sources. From there on, whatever was made of them.
     "reached_by(seed_rows)": (
         "Every artifact that any of these seed rows reached (a list of ids), superseded and pruned ones included.",
         """WITH RECURSIVE pools AS (
-             SELECT artifact_id, position FROM seeds WHERE list_contains(seed_rows, id)
+             SELECT artifact_id FROM seeds WHERE list_contains(seed_rows, id)
            ), start AS (
              SELECT artifact_id FROM pools
-             UNION SELECT e.child_id FROM pools p JOIN edges e ON e.parent_id = p.artifact_id
-               JOIN artifacts a ON a.artifact_id = e.child_id
-               WHERE a.asset = 'seed_subset' AND p.position < a."rows"
+             UNION SELECT artifact_id FROM subset_seeds WHERE list_contains(seed_rows, id)
+             UNION SELECT artifact_id FROM trained_rows WHERE list_contains(seed_rows, id)
              UNION SELECT artifact_id FROM artifacts
                WHERE asset = 'base_model' AND json_array_length(settings->'tokenizer_corpus') > 0 AND EXISTS (FROM pools)
                  AND NOT list_has_all(coalesce(json_keys(settings->'withdrawn'), []), seed_rows)
            ), reached AS (
              SELECT artifact_id FROM start
              UNION SELECT e.child_id FROM reached r JOIN edges e ON e.parent_id = r.artifact_id
-               JOIN artifacts a ON a.artifact_id = e.child_id WHERE a.asset <> 'seed_subset'
+               JOIN artifacts a ON a.artifact_id = e.child_id
+               WHERE e.parent_place <> 'seed_examples/-' OR a.asset NOT IN ('seed_subset', 'student_model', 'control_model')
            ) SELECT a.* FROM artifacts a JOIN reached USING (artifact_id) ORDER BY asset, "partition", version""",
     ),
     "cells_of_seed(seed_row)": (
@@ -254,8 +268,8 @@ MACROS = {
         """WITH taught AS (
              SELECT DISTINCT t.artifact_id, t."partition", t.train_size FROM current_artifacts t
              JOIN edges e ON e.child_id = t.artifact_id JOIN artifacts s ON s.artifact_id = e.parent_id
-             JOIN edges p ON p.child_id = s.artifact_id JOIN seeds r ON r.artifact_id = p.parent_id
-             WHERE t.asset = 'teacher_model' AND s.asset = 'seed_subset' AND r.id = seed_row AND r.position < s."rows"
+             JOIN subset_seeds r ON r.artifact_id = s.artifact_id
+             WHERE t.asset = 'teacher_model' AND s.asset = 'seed_subset' AND r.id = seed_row
            ), corpora AS (
              SELECT x.* FROM examples x JOIN current_artifacts c USING (artifact_id)
            )

@@ -40,8 +40,8 @@ PLACE = """SELECT artifact_id FROM current_artifacts
            WHERE asset || CASE WHEN "partition" = '-' THEN '' ELSE '/' || "partition" END = ?"""
 PARENTS = "SELECT parent_id, parent_place FROM edges WHERE child_id = ? ORDER BY parent_place"
 SEEDS_OF_SUBSET = """SELECT s.id, s.position, s.source, s.source_row, s.source_id FROM edges e
-    JOIN seeds s ON s.artifact_id = e.parent_id JOIN artifacts a ON a.artifact_id = e.child_id
-    WHERE e.child_id = ? AND s.position < a."rows" ORDER BY s.position"""
+    JOIN seeds s ON s.artifact_id = e.parent_id JOIN subset_seeds h ON h.artifact_id = e.child_id AND h.id = s.id
+    WHERE e.child_id = ? ORDER BY s.position"""
 WITHDRAWN = "SELECT id, withdrawn, reason FROM withdrawals"
 
 

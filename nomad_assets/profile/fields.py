@@ -1,8 +1,9 @@
 """What the sections of a profile are made of."""
 
-from typing import Annotated
+import functools
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 MAX_COUNT = 2**31 - 1
 
@@ -22,3 +23,39 @@ class Operational(Section):
 
     A section may inherit some of its keys from a subclass of this: no fingerprint ever contains those keys.
     """
+
+
+S = TypeVar("S", bound=Section)
+
+
+@functools.cache
+def optional(section: type[Section]) -> type[Section]:
+    """The same keys, none of which has to be given: changes to a section."""
+    fields = {}
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            inner = optional(inner)
+        kind = Annotated[inner, *field.metadata] if field.metadata else inner
+        fields[name] = (kind | None, Field(default=None, description=field.description, exclude_if=_unset))
+    return create_model(f"{section.__name__}Changes", __base__=Section, __module__=__name__, **fields)
+
+
+def _unset(value: object) -> bool:
+    return value is None
+
+
+def given(changes: Section) -> dict:
+    """What an `optional` section changes."""
+    return {key: value for key, value in changes.model_dump().items() if value != {}}
+
+
+def merged(section: S, changes: Section) -> S:
+    """A section with some of its keys changed. Raises pydantic's ValidationError when the keys do not fit each other."""
+    found = given(changes)
+    return type(section).model_validate(_over(section.model_dump(), found)) if found else section
+
+
+def _over(below: dict, above: dict) -> dict:
+    nested = {key: _over(below[key], value) for key, value in above.items() if isinstance(value, dict)}
+    return {**below, **above, **nested}

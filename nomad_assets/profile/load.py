@@ -89,6 +89,8 @@ def _sentence(path: Path | str, problem: dict) -> str:
     if problem["type"] == "missing":
         return f"{path}: {key}: missing; this key is required"
     message = problem["msg"].removeprefix("Value error, ")
+    if not parts:
+        return f"{path}: {message}"
     return f"{path}: {key} = {shown(problem['input'])}: {message}"
 
 

@@ -5,12 +5,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from nomad_assets import plugins
 from nomad_assets.errors import shown
 from nomad_assets.names import NAME, Location, safe_names
-from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, Share, Whole
+from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, Share, Whole, given, merged, optional
 from nomad_assets.recipe.curation.rules import settings_of_all_rules
 from nomad_assets.shipped import SHIPPED, shipped_path
 
@@ -72,6 +72,12 @@ class Scoring(Section):
 class Questions(Section):
     source: Source | None = None
     """Questions with accepted answers. Leave out when `task` names a task of lm-evaluation-harness."""
+    cluster: str | None = None
+    """Field of the source's rows that names what several questions share, such as their template: questions of one cluster
+    then count as one draw, since a model that gets one right gets the others right."""
+    dev: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Share of the questions, in whole clusters, that choices are made on: the report compares on the others alone. With 0
+    nothing is recommended."""
 
 
 class Benchmark(Scoring, Questions):
@@ -81,6 +87,8 @@ class Benchmark(Scoring, Questions):
     def one_origin(self) -> "Benchmark":
         if (self.source is None) == (self.task is None):
             raise ValueError("give either `source` (local questions) or `task` (a task of lm-evaluation-harness)")
+        if self.cluster is not None and self.source is None:
+            raise ValueError("`cluster` is for local questions (`source`); each question of a task stands alone")
         return self
 
 
@@ -97,41 +105,13 @@ class BaseModelSource(Licensed, ModelSource):
     """Where the base model comes from."""
 
 
-class GridSettings(Section):
-    train_sizes: Annotated[list[Count], Field(min_length=1)]
-    """Number of seed examples each teacher sees."""
-    prompt_loss: dict[str, Share] = Field(default={"masked": 0.0, "unmasked": 1.0}, min_length=1)
-    """Prompt loss weight by arm name: 0 masks the prompt, 1 is NOMAD."""
-    replicates: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Repetitions of every arm with other random seeds."""
-
-    @field_validator("train_sizes")
-    @classmethod
-    def distinct(cls, sizes: list[int]) -> list[int]:
-        if len(set(sizes)) != len(sizes):
-            raise ValueError("sizes must be distinct")
-        return sorted(sizes)
-
-    @field_validator("prompt_loss")
-    @classmethod
-    def safe_names(cls, arms: dict[str, float]) -> dict[str, float]:
-        safe_names(list(arms), "arm")
-        return arms
-
-    @model_validator(mode="after")
-    def no_arm_named_like_a_replicate(self) -> "GridSettings":
-        """Replicate 1 of `masked` is named masked-s1."""
-        taken = [f"{name}-s{n}" for name in self.prompt_loss for n in range(1, self.replicates)]
-        if clash := set(taken) & set(self.prompt_loss):
-            raise ValueError(f"arm {sorted(clash)[0]!r} is what a replicate of another arm is named; use another name")
-        return self
-
-
 class TrainingRecipe(Section):
     epochs: Annotated[float, Field(gt=0)] = 3.0
     """Passes over the rows."""
     min_steps: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
     """Raise the number of passes until at least this many optimizer steps are made (small train sizes)."""
+    steps: Count | None = None
+    """Exactly this many optimizer steps, in place of `epochs` and `min_steps`: rows are gone through as often as that takes."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
     """Learning rate after the warm-up."""
@@ -170,8 +150,12 @@ class Training(TrainingMachinery, TrainingRecipe):
 
 
 class StudentTraining(Training):
-    include_seeds: bool = True
-    """Train on the seed subset and the kept synthetic rows together, or on the synthetic rows alone."""
+    """How students are trained. All students and controls of a train size make the same number of optimizer steps: `steps`,
+    or as many as it takes to go `epochs` times through the seed examples and `curation.keep` synthetic rows."""
+
+    seeds: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
+    """Seed examples that every student is trained on beside the synthetic rows, whatever its teacher saw; left out, as many
+    as its teacher saw; 0 for synthetic rows alone."""
 
 
 class Sampling(Section):
@@ -210,6 +194,78 @@ class Synthesis(SynthesisMachinery):
         if self.max_attempts * self.responses_per_prompt < self.target:
             raise ValueError(f"max_attempts = {self.max_attempts} can never give target = {self.target} rows")
         return self
+
+
+class ArmSettings(Section):
+    """How a teacher is made: trained with a weight of the loss on the prompt, or the untouched base model."""
+
+    prompt_loss: Share | None = None
+    """Weight of the loss on the prompt: 0 masks it, 1 is NOMAD. Without one the base model writes, untrained."""
+    shots: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
+    """Seed examples that the untrained model has in context, drawn anew for each attempt. With none it writes from the bare
+    user turn, as Magpie does."""
+    teacher: optional(Training) = optional(Training)()
+    """Keys of `[teacher]` that this arm has another value for."""
+    synthesis: optional(Synthesis) = optional(Synthesis)()
+    """Keys of `[synthesis]` that this arm has another value for."""
+
+
+class GridSettings(Section):
+    train_sizes: Annotated[list[Count], Field(min_length=1)]
+    """Number of seed examples each teacher sees."""
+    prompt_loss: dict[str, Share] = Field(default={"masked": 0.0, "unmasked": 1.0})
+    """Arms by their prompt loss weight alone: 0 masks the prompt, 1 is NOMAD."""
+    arms: dict[str, ArmSettings] = Field(default={})
+    """Further arms, or more settings of those above: [grid.arms.NAME] with `prompt_loss`, or `shots` for the untouched model
+    with examples in context, and keys of `teacher` and `synthesis` that differ."""
+    replicates: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Repetitions of everything, each with other seed examples and other random seeds. All arms and the control of one
+    replicate share them."""
+
+    @field_validator("train_sizes")
+    @classmethod
+    def distinct(cls, sizes: list[int]) -> list[int]:
+        if len(set(sizes)) != len(sizes):
+            raise ValueError("sizes must be distinct")
+        return sorted(sizes)
+
+    @field_validator("prompt_loss", "arms")
+    @classmethod
+    def safe_names(cls, arms: dict) -> dict:
+        safe_names(list(arms), "arm")
+        return arms
+
+    @model_validator(mode="after")
+    def arms_are_possible(self) -> "GridSettings":
+        safe_names(list(self.all_arms()), "arm")
+        if not self.all_arms():
+            raise ValueError("no arm; give `prompt_loss`, or [grid.arms.NAME]")
+        for name, arm in self.all_arms().items():
+            if arm.shots and arm.prompt_loss is not None:
+                raise ValueError(
+                    f"arm {name!r}: `shots` are for the untrained model; leave out `prompt_loss` or `shots`"
+                )
+            if arm.prompt_loss is None and given(arm.teacher):
+                raise ValueError(
+                    f"arm {name!r}: `teacher` changes training, which an arm without `prompt_loss` has none of"
+                )
+            if arm.shots > self.train_sizes[0]:
+                raise ValueError(
+                    f"arm {name!r}: shots = {arm.shots}, and the smallest train size has {self.train_sizes[0]} seed examples"
+                )
+            if name in self.prompt_loss and arm.prompt_loss != self.prompt_loss[name]:
+                raise ValueError(
+                    f"arm {name!r}: prompt_loss is given twice, {self.prompt_loss[name]} and {arm.prompt_loss}"
+                )
+        return self
+
+    def all_arms(self) -> dict[str, ArmSettings]:
+        """By name, those of `prompt_loss` first."""
+        found = {name: ArmSettings(prompt_loss=weight) for name, weight in self.prompt_loss.items()}
+        for name, arm in self.arms.items():
+            inherited = arm.prompt_loss is None and name in self.prompt_loss and not arm.shots
+            found[name] = arm.model_copy(update={"prompt_loss": self.prompt_loss[name]}) if inherited else arm
+        return found
 
 
 class UserRule(Section):
@@ -348,6 +404,44 @@ class Profile(Section):
     def safe_benchmarks(cls, benchmarks: dict[str, Benchmark]) -> dict[str, Benchmark]:
         safe_names(list(benchmarks), "benchmark")
         return benchmarks
+
+    @model_validator(mode="after")
+    def corpora_can_be_filled(self) -> "Profile":
+        """Whether a corpus that reaches its target, and of which no rule drops a row, has as many in the band as are wanted."""
+        for key, synthesis in self.syntheses().items():
+            most = self.curation.most_kept(synthesis.target)
+            if most < self.curation.keep:
+                raise ValueError(
+                    f"curation.keep = {self.curation.keep} can never be reached: of {key}.target = {synthesis.target} rows at "
+                    f"most {most} lie in the {self.curation.band} band; raise the target, widen the band or keep fewer"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def arms_can_be_made(self) -> "Profile":
+        for name in self.grid.all_arms():
+            try:
+                self.teacher_of(name), self.synthesis_of(name)
+            except ValidationError as error:
+                raise ValueError(f"arm {name!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+        return self
+
+    def teacher_of(self, arm: str) -> Training | None:
+        """How an arm's teachers are trained; None where it has the untouched model."""
+        settings = self.grid.all_arms()[arm]
+        return None if settings.prompt_loss is None else merged(self.teacher, settings.teacher)
+
+    def synthesis_of(self, arm: str) -> Synthesis:
+        """How an arm's teachers write."""
+        return merged(self.synthesis, self.grid.all_arms()[arm].synthesis)
+
+    def syntheses(self) -> dict[str, Synthesis]:
+        """By its key in the profile: `[synthesis]`, and what arms make of it."""
+        changed = {name: arm for name, arm in self.grid.arms.items() if given(arm.synthesis)}
+        return {
+            "synthesis": self.synthesis,
+            **{f"grid.arms.{name}.synthesis": self.synthesis_of(name) for name in changed},
+        }
 
     def resolve(self, source: str) -> str:
         """A source string with `shipped://` turned into the file that ships, and a relative path made absolute against

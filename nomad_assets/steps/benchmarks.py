@@ -14,6 +14,7 @@ from nomad_assets.engine.tables import Table, column
 from nomad_assets.profile.fields import Section
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.evaluation.benchmarks import question_table, scorer_of
+from nomad_assets.recipe.evaluation.splits import with_splits
 from nomad_assets.steps.external import ExternalPlugin, ExternalRows
 
 
@@ -25,15 +26,18 @@ class BenchmarkQuestions(Table):
     question: str = column("as the model is asked", str_length={"min_value": 1})
     answers: pl.List = column("accepted answers, the canonical one first", dtype_kwargs={"inner": pl.String})
     reference: str = column("model answer whose log-probability is measured", str_length={"min_value": 1})
+    cluster: str = column("what it shares with other questions, such as a template; its id where it shares nothing")
+    split: str = column("dev: choices are made on it; test: the report compares on it", isin=["dev", "test"])
 
     @pa.check("answers")
     def every_question_has_an_accepted_answer(cls, data: pa.PolarsData) -> pl.LazyFrame:
         return data.lazyframe.select(pl.col(data.key).list.len() > 0)
 
 
-EMPTY = pl.DataFrame(
-    schema={"id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str}
-)
+COLUMNS = {
+    "id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str, "cluster": str,
+}  # fmt: skip
+EMPTY = pl.DataFrame(schema=COLUMNS)
 
 
 class LocalBenchmark(Section):
@@ -67,12 +71,12 @@ def scorers(profile: Profile) -> dict[str, ExternalPlugin]:
     return {name: ExternalPlugin.of(found[key]) for name, key in keys.items() if key in found}
 
 
-def questions_of(benchmarks: list[LocalBenchmark]) -> pl.DataFrame:
-    """The BenchmarkQuestions table of local benchmarks, one after the other."""
-    tables = [
-        question_table(b.name, scorer_of(b.rule, b.scorer.plugin if b.scorer else None), b.source.read())
-        for b in benchmarks
-    ]
+def questions_of(benchmarks: list[LocalBenchmark], clusters: Mapping[str, str] | None = None) -> pl.DataFrame:
+    """The BenchmarkQuestions table of local benchmarks, one after the other; `clusters` names a benchmark's field for them."""
+    tables = []
+    for b in benchmarks:
+        rows = b.source.read(cluster=(clusters or {}).get(b.name))
+        tables.append(question_table(b.name, scorer_of(b.rule, b.scorer.plugin if b.scorer else None), rows))
     return pl.concat([EMPTY, *tables])
 
 
@@ -81,23 +85,32 @@ def question_triples(questions: pl.DataFrame) -> list[tuple[str, str, list[str]]
     return list(questions.select("id", "question", "answers").iter_rows())
 
 
+def dev_shares(profile: Profile) -> dict[str, float]:
+    return {name: benchmark.dev for name, benchmark in profile.benchmarks.items()}
+
+
 class QuestionsConfig(Config):
     benchmarks: list[LocalBenchmark]
+    clusters: dict[str, str]
+    """By benchmark, the field that names what questions share."""
+    dev: dict[str, float]
+    """By benchmark, the share of its questions that choices are made on."""
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "QuestionsConfig":
-        return cls(benchmarks=local_benchmarks(grid.profile))
+        named = {name: benchmark.cluster for name, benchmark in grid.profile.benchmarks.items() if benchmark.cluster}
+        return cls(benchmarks=local_benchmarks(grid.profile), clusters=named, dev=dev_shares(grid.profile))
 
 
 @step(
-    over=Over.GRID, tables={"questions.parquet": BenchmarkQuestions}, version="2", group="inputs", kinds=("polars", "pandera")
+    over=Over.GRID, tables={"questions.parquet": BenchmarkQuestions}, version="3", group="inputs", kinds=("polars", "pandera")
 )  # fmt: skip
 def benchmark_questions(config: QuestionsConfig, inputs: Inputs, out: Output) -> None:
     """Questions with the answers that count as right, of every local benchmark.
 
-    Wrong if a question has no answer its scoring rule can read. Tasks of lm-evaluation-harness bring their own.
+    Wrong if a question has no answer its scoring rule can read, or if one cluster lies in both splits. Tasks of lm-evaluation-harness bring their own.
     """
-    questions = questions_of(config.benchmarks)
+    questions = with_splits(questions_of(config.benchmarks, config.clusters), config.dev)
     out.write(questions, BenchmarkQuestions)
     counts = dict(questions.group_by("benchmark", maintain_order=True).len().iter_rows())
     out.report(rows=questions.height, **{f"questions_{name}": count for name, count in counts.items()})

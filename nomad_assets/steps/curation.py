@@ -89,7 +89,7 @@ class CurationConfig(Config):
     plugins: list[ExternalPlugin]
     """The filters, then the verifiers."""
     embedder: ExternalModel
-    students_also_see_the_seeds: bool
+    students_also_see_seeds: bool
     """Without their seeds, students need at least one kept row."""
 
     @classmethod
@@ -98,7 +98,7 @@ class CurationConfig(Config):
         packaged = settings.embedder == embedding.PACKAGED
         return cls(
             curation=settings, plugins=[ExternalPlugin.of(rule) for rule in locate_rules(settings, profile.folder)],
-            students_also_see_the_seeds=profile.student.include_seeds,
+            students_also_see_seeds=profile.student.seeds != 0,
             embedder=ExternalModel(address=settings.embedder, source=settings.embedder, content=None)
             if packaged else ExternalModel.of(profile, settings.embedder),
         )  # fmt: skip
@@ -113,7 +113,7 @@ class CurationConfig(Config):
         "benchmark_questions": Read({BenchmarkQuestions: QUESTIONS}),
     },
     tables={"curated.parquet": CuratedCorpus, "seed_points.parquet": SeedPoints}, files=(EMBEDDINGS,),
-    version="5", group="corpora", kinds=("polars", "pandera"),
+    version="6", group="corpora", kinds=("polars", "pandera"),
 )  # fmt: skip
 def curated_corpus(config: CurationConfig, inputs: Inputs, out: Output) -> None:
     """Every row of the synthetic corpus with its verdict, reason, evidence and scores; kept ones are marked.
@@ -139,10 +139,10 @@ def curated_corpus(config: CurationConfig, inputs: Inputs, out: Output) -> None:
     save_file({"completed": of_rows}, out.path(EMBEDDINGS))
     counts = curate.reason_counts(curated, settings)
     kept = counts.get(curate.KEPT, 0)
-    if kept == 0 and not config.students_also_see_the_seeds:
+    if kept == 0 and not config.students_also_see_seeds:
         raise NomadError(
-            f"curation kept none of {curated.height} rows ({counts}); raise synthesis.target, widen curation.band, or set "
-            "student.include_seeds = true"
+            f"curation kept none of {curated.height} rows ({counts}); raise synthesis.target, widen curation.band, or "
+            "let students also see seed examples (student.seeds)"
         )
     if kept < settings.keep:
         out.warn(f"curation kept {kept} of the {settings.keep} rows wanted: {counts}")

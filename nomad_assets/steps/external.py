@@ -58,8 +58,8 @@ class ExternalRows(OnThisMachine):
             name=source_name(address),
         )  # fmt: skip
 
-    def read(self, withdrawn: dict[str, dict] | None = None) -> Rows:
-        return read_source(self.address, self.where, self.limit, withdrawn, self.options)
+    def read(self, withdrawn: dict[str, dict] | None = None, cluster: str | None = None) -> Rows:
+        return read_source(self.address, self.where, self.limit, withdrawn, self.options, cluster)
 
 
 class ExternalModel(OnThisMachine):

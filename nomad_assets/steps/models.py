@@ -13,7 +13,7 @@ from nomad_assets.engine.step import Config, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.profile.sections import Training
 from nomad_assets.recipe.models.device import TRAINED_ROWS, agreed_precision
-from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+from nomad_assets.recipe.models.loading import link_model, load_tokenizer, quiet
 from nomad_assets.recipe.models.turns import Turns, training_rows
 from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.training.launch import train_folder
@@ -47,20 +47,24 @@ class TrainingCurve(Table):
     grad_norm: float = column("before clipping", ge=0, lt=float("inf"))
 
 
+ROWS = {"id": str, "tokens": int, "supervised_tokens": int, "used": bool}
+CURVE = {"step": int, "loss": float, "learning_rate": float, "grad_norm": float}
 TRAINED = {"rows.parquet": TrainingRows, "curve.parquet": TrainingCurve}
 
 
 class TeacherConfig(Config):
-    teacher: Training
-    prompt_loss_weight: float
+    teacher: Training | None
+    """None where the teacher is the untouched base model."""
+    prompt_loss_weight: float | None
     dtype: str
     """Storage type of the weights."""
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "TeacherConfig":
+        arm = grid.arms[cell.arm]
         return cls(
-            seed=grid.seed("teacher_model", cell), teacher=grid.profile.teacher,
-            prompt_loss_weight=grid.arms[cell.arm].weight, dtype=grid.profile.base_model.dtype,
+            seed=grid.seed("teacher_model", cell), teacher=arm.teacher, prompt_loss_weight=arm.prompt_loss,
+            dtype=grid.profile.base_model.dtype,
         )  # fmt: skip
 
 
@@ -70,10 +74,17 @@ class TeacherConfig(Config):
     tables=TRAINED, files=(MODEL,), version="3", group="teachers", kinds=("huggingface", "pytorch"), heavy=True,
 )  # fmt: skip
 def teacher_model(config: TeacherConfig, inputs: Inputs, out: Output) -> None:
-    """A model fine-tuned to write training data: loss on the response and, weighted by its arm, on the prompt.
+    """A model that writes training data: fine-tuned with loss on the response and, weighted by its arm, on the prompt; or the
+    untouched base model, where its arm says so.
 
     Wrong if its loss did not fall, or if it has not learned to close a prompt with the end-of-turn token.
     """
+    if config.teacher is None:
+        link_model(inputs["base_model"].path(MODEL), out.path(MODEL))
+        out.write(pl.DataFrame(schema=ROWS), TrainingRows)
+        out.write(pl.DataFrame(schema=CURVE), TrainingCurve)
+        out.report(rows=0, tokens=0, steps=0)
+        return
     examples = list(inputs["seed_subset"].table(SeedSubset).iter_rows())
     train_model(inputs, out, examples, config.teacher, config.prompt_loss_weight, config.dtype, config.seed)
 
@@ -109,12 +120,11 @@ def train_model(
         base, rows, settings.model_copy(update={"precision": precision}),
         seed=seed, scratch=out.scratch, out=out.path(MODEL), dtype=dtype, progress=out.progress,
     )  # fmt: skip
-    curve = pl.DataFrame(result.curve, schema={"step": int, "loss": float, "learning_rate": float, "grad_norm": float})
+    curve = pl.DataFrame(result.curve, schema=CURVE)
     out.write(curve, TrainingCurve)
     used = [(row.id, len(row.input_ids), row.supervised, True) for row in rows]
     unused = [(row["id"], row["tokens"], 0, False) for row in too_long]
-    schema = {"id": str, "tokens": int, "supervised_tokens": int, "used": bool}
-    table = pl.DataFrame(used + unused, schema=schema, orient="row")
+    table = pl.DataFrame(used + unused, schema=ROWS, orient="row")
     out.write(table, TrainingRows)
     losses = curve["loss"].to_list()
     out.report(

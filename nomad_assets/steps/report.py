@@ -1,6 +1,7 @@
 """The report over everything that has been made."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 
 import polars as pl
 
@@ -10,11 +11,13 @@ from nomad_assets.engine.output import Markdown, Output, Picture
 from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.fields import Section
+from nomad_assets.recipe.evaluation.splits import with_splits
+from nomad_assets.recipe.evaluation.statistics import mean_interval
 from nomad_assets.recipe.report.report import build_report
 from nomad_assets.recipe.report.report_data import ReportData
+from nomad_assets.steps.benchmarks import BenchmarkQuestions, dev_shares
 from nomad_assets.steps.curation import CuratedCorpus, NoveltyCurve, ProfileMetrics, SeedPoints
-from nomad_assets.steps.scores import QuestionResults, Scores
+from nomad_assets.steps.scores import QuestionResults
 from nomad_assets.steps.seeds import SeedExamples
 
 MARKDOWN, HTML = File("report.md"), File("report.html")
@@ -42,29 +45,29 @@ class Comparisons(Table):
     metric: str = column("scoring rule", nullable=True, computed_from=_of_scores("metric"))
     unit: str = column("of the difference", nullable=True, computed_from=_of_scores("metric", "value"))
     n: int = column("questions", ge=0, computed_from=COMPARED)
+    replicates: int = column("of both sides", ge=1, computed_from=COMPARED)
     difference: float = column("mean of a minus b over the questions", computed_from=COMPARED)
-    low: float = column("2.5% bound of the bootstrap", computed_from=COMPARED)
-    high: float = column("97.5% bound of the bootstrap", computed_from=COMPARED)
+    low: float = column("2.5% bound of the interval", computed_from=COMPARED)
+    high: float = column("97.5% bound of the interval", computed_from=COMPARED)
+    p: float = column("that there is no difference; null with one replicate", nullable=True, computed_from=COMPARED)
     verdict: str = column("what the interval says", computed_from=COMPARED)
-
-
-class ArmLabels(Section):
-    prompt_loss: str
-    weight: float
-    replicate: int
 
 
 class ReportConfig(Config):
     profile: str
     base_model: str
     train_sizes: list[int]
-    arms: dict[str, ArmLabels]
+    replicates: int
+    arms: dict[str, float | None]
+    """Name -> prompt loss weight; None for the untouched model."""
     benchmarks: dict[str, str]
     """Name -> its rule, or the task of lm-evaluation-harness."""
+    dev: dict[str, float]
+    """Name -> the share of its questions that choices are made on."""
     keep: int
     band: str
     embedder: str
-    students_also_see_the_seeds: bool
+    student_seeds: int | None
     bootstrap: int
     profile_seed: int
 
@@ -73,14 +76,11 @@ class ReportConfig(Config):
         profile = grid.profile
         return cls(
             seed=grid.seed("recipe_report", cell), profile=profile.name, base_model=profile.base_model.source,
-            train_sizes=grid.train_sizes,
-            arms={
-                name: ArmLabels(prompt_loss=arm.prompt_loss, weight=arm.weight, replicate=arm.replicate)
-                for name, arm in grid.arms.items()
-            },
+            train_sizes=grid.train_sizes, replicates=profile.grid.replicates,
+            arms={name: arm.prompt_loss for name, arm in grid.arms.items()},
             benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
-            keep=profile.curation.keep, band=profile.curation.band, embedder=profile.curation.embedder,
-            students_also_see_the_seeds=profile.student.include_seeds, bootstrap=profile.evaluation.bootstrap,
+            dev=dev_shares(profile), keep=profile.curation.keep, band=profile.curation.band, embedder=profile.curation.embedder,
+            student_seeds=profile.student.seeds, bootstrap=profile.evaluation.bootstrap,
             profile_seed=profile.seed,
         )  # fmt: skip
 
@@ -92,18 +92,19 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
 @step(
     over=Over.GRID,
     inputs={
-        "student_scores": _of_every_cell(QuestionResults, Scores),
-        "control_scores": _of_every_cell(QuestionResults, Scores),
-        "base_scores": _of_every_cell(QuestionResults, Scores),
+        "student_scores": _of_every_cell(QuestionResults),
+        "control_scores": _of_every_cell(QuestionResults),
+        "base_scores": _of_every_cell(QuestionResults),
         "corpus_profile": _of_every_cell(ProfileMetrics, NoveltyCurve),
         "curated_corpus": _of_every_cell(CuratedCorpus, SeedPoints, facts=("seconds",)),
         "synthetic_corpus": _of_every_cell(facts=("engine", "seconds")),
         "teacher_model": _of_every_cell(facts=("seconds",)),
         "student_model": _of_every_cell(facts=("seconds",)),
         "seed_examples": Read({SeedExamples: View(("id", "prompt", "response"))}, optional=True),
+        "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
     tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
-    version="2", group="report", kinds=("markdown", "html"),
+    version="3", group="report", kinds=("markdown", "html"),
 )  # fmt: skip
 def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.
@@ -127,23 +128,25 @@ def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
 def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
     """Everything the report is made from, out of the artifacts of the grid."""
     seeds = _seeds(inputs)
+    results = _in_clusters(config, inputs, _results(config, inputs))
     engines = {str(given.fact("engine")) for given in inputs.each("synthetic_corpus") if given.fact("engine")}
     return ReportData(
         profile_name=config.profile,
         settings={
             "base_model": config.base_model,
             "train_sizes": ", ".join(str(size) for size in config.train_sizes),
+            "replicates": config.replicates,
             "benchmarks": config.benchmarks,
             "keep_target": config.keep,
             "band": config.band,
             "embedder": config.embedder,
             "engine": ", ".join(sorted(engines)),
-            "students_also_see_the_seeds": config.students_also_see_the_seeds,
+            "student_seeds": "as many as the teacher saw" if config.student_seeds is None else config.student_seeds,
             "bootstrap_resamples": config.bootstrap,
             "seed": config.profile_seed,
         },
-        scores=_scores(config, inputs, Scores),
-        results=_scores(config, inputs, QuestionResults),
+        scores=_means(config, results),
+        results=results,
         corpora=pl.DataFrame(
             [_corpus_row(config, inputs, given) for given in inputs.each("corpus_profile")], infer_schema_length=None
         ),
@@ -155,38 +158,68 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
     )
 
 
-LABEL_TYPES = {
-    "train_size": pl.Int64, "arm": pl.String, "prompt_loss": pl.String, "weight": pl.Float64, "replicate": pl.Int64,
-}  # fmt: skip
+LABEL_TYPES = {"train_size": pl.Int64, "replicate": pl.Int64, "arm": pl.String, "prompt_loss": pl.Float64}
 
 
 def _labels(config: ReportConfig, cell: Cell) -> dict:
-    arm = config.arms.get(cell.arm) if cell.arm else None
     return {
-        "train_size": cell.train_size, "arm": cell.arm, "prompt_loss": arm.prompt_loss if arm else None,
-        "weight": arm.weight if arm else None, "replicate": arm.replicate if arm else None,
+        "train_size": cell.train_size, "replicate": None if cell == Cell() else cell.replicate, "arm": cell.arm,
+        "prompt_loss": config.arms.get(cell.arm) if cell.arm else None,
     }  # fmt: skip
 
 
-def _scores(config: ReportConfig, inputs: Inputs, table: type[Table]) -> pl.DataFrame:
+def _results(config: ReportConfig, inputs: Inputs) -> pl.DataFrame:
     """One table of all students, controls and the base model, with labels in front."""
     parts = []
     for asset in ("student_scores", "control_scores", "base_scores"):
         for given in inputs.each(asset):
             labels = [pl.lit(v, dtype=LABEL_TYPES[k]).alias(k) for k, v in _labels(config, given.cell).items()]
-            parts.append(given.table(table).select(pl.lit(SIDES[asset]).alias("kind"), *labels, pl.all()))
+            parts.append(given.table(QuestionResults).select(pl.lit(SIDES[asset]).alias("kind"), *labels, pl.all()))
     return pl.concat(parts)
+
+
+def _means(config: ReportConfig, results: pl.DataFrame) -> pl.DataFrame:
+    """The mean of each model, benchmark and metric over the test questions, with its interval."""
+    by = ["kind", *LABEL_TYPES, "benchmark", "metric"]
+    groups = results.filter(split="test").group_by(by, maintain_order=True)
+    found = [
+        (*key, *astuple(mean_interval(group["value"].to_numpy(), resamples=config.bootstrap, seed=config.profile_seed)))
+        for key, group in groups
+    ]
+    schema = {name: results.schema[name] for name in by} | {
+        "mean": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "n": pl.Int64,
+    }
+    return pl.DataFrame(found, schema=schema, orient="row")
+
+
+def _in_clusters(config: ReportConfig, inputs: Inputs, results: pl.DataFrame) -> pl.DataFrame:
+    """Results with the `cluster` and `split` of their question; each question of a task is a cluster of its own."""
+    on = ["benchmark", "question_id"]
+    asked = results.select(on).unique(maintain_order=True)
+    local = [
+        given.table(BenchmarkQuestions).rename({"id": "question_id"}) for given in inputs.each("benchmark_questions")
+    ]
+    for table in local:
+        asked = asked.join(table, on=on, how="anti", maintain_order="left")
+    alone = with_splits(asked.with_columns(cluster=pl.col("question_id")), config.dev)
+    known = pl.concat([table.select(*on, "cluster", "split") for table in (*local, alone)])
+    return results.join(known, on=on, how="left", maintain_order="left")
 
 
 def _stack(
     inputs: Inputs, asset: str, table: type[Table], transform: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> pl.DataFrame:
-    """One table of every cell, transformed, with its train size and arm in front."""
+    """One table of every cell, transformed, with its train size, replicate and arm in front."""
     return pl.concat([_placed(transform(given.table(table)), given.cell) for given in inputs.each(asset)])
 
 
 def _placed(table: pl.DataFrame, cell: Cell) -> pl.DataFrame:
-    return table.select(pl.lit(cell.train_size, pl.Int64).alias("train_size"), pl.lit(cell.arm).alias("arm"), pl.all())
+    values = {"train_size": cell.train_size, "replicate": cell.replicate, "arm": cell.arm}
+    labels = [pl.lit(value, dtype=LABEL_TYPES[name]).alias(name) for name, value in values.items()]
+    return table.select(*labels, pl.all())
 
 
 def _count_reasons(curated: pl.DataFrame) -> pl.DataFrame:
@@ -217,9 +250,9 @@ def _seeds(inputs: Inputs) -> pl.DataFrame:
 
 
 def _seed_points(inputs: Inputs, seeds: pl.DataFrame) -> pl.DataFrame:
-    """The seed rows of each size; arms of a size saw the same."""
+    """The seed rows of each size and replicate; its arms saw the same."""
     points = _stack(inputs, "curated_corpus", SeedPoints, lambda table: table)
-    points = points.unique(["train_size", "id"], maintain_order=True, keep="first").drop("arm")
+    points = points.unique(["train_size", "replicate", "id"], maintain_order=True, keep="first").drop("arm")
     return points.join(seeds.select("id", "prompt"), on="id", how="left", maintain_order="left")
 
 

@@ -61,14 +61,14 @@ class Responses(Table):
 
 
 class Scores(Table):
-    """Mean over questions with a 95% bootstrap interval."""
+    """Mean over questions with a 95% interval: Wilson's of right-or-wrong scores, else the bootstrap's."""
 
     benchmark: str = column("its name in the profile")
     metric: str = column("scoring rule")
     n: int = column("questions", ge=1)
     mean: float = column("over the questions: a share, or nats per token for answer_logprob")
-    low: float = column("2.5% bound of the bootstrap")
-    high: float = column("97.5% bound of the bootstrap")
+    low: float = column("2.5% bound of the interval")
+    high: float = column("97.5% bound of the interval")
 
     @pa.dataframe_check
     def interval_holds_the_mean(cls, data: pa.PolarsData) -> pl.LazyFrame:
@@ -92,13 +92,13 @@ class ScoresConfig(Config):
         profile = grid.profile
         return cls(
             seed=profile.seed,  # the same for every model, so that equal results get equal intervals
-            benchmarks={name: Scoring(**b.model_dump(exclude={"source"})) for name, b in profile.benchmarks.items()},
+            benchmarks={name: Scoring(**b.model_dump(include=set(Scoring.model_fields))) for name, b in profile.benchmarks.items()},
             scorers=scorers(profile), evaluation=profile.evaluation,
         )  # fmt: skip
 
 
-QUESTIONS = Read({BenchmarkQuestions: View()})
-SCORES = {"tables": SCORED, "version": "3", "group": "scores", "kinds": ("pytorch", "polars"), "heavy": True}
+QUESTIONS = Read({BenchmarkQuestions: View(("id", "benchmark", "question", "answers", "reference"))})
+SCORES = {"tables": SCORED, "version": "4", "group": "scores", "kinds": ("pytorch", "polars"), "heavy": True}
 
 
 @step(over=Over.CELLS, inputs={"student_model": Read(files=(MODEL,)), "benchmark_questions": QUESTIONS}, **SCORES)

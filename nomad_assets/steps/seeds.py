@@ -1,6 +1,7 @@
 """The seed pool, and the subset that the teachers of one train size see."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 
@@ -10,8 +11,9 @@ from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, Read, View, step
 from nomad_assets.engine.tables import Table, column, columns
+from nomad_assets.profile.fields import Section
 from nomad_assets.profile.sections import Profile
-from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
+from nomad_assets.recipe.data.seed_pool import build_pool, reordered, take_subset
 from nomad_assets.steps.benchmarks import LocalBenchmark, local_benchmarks, question_triples, questions_of
 from nomad_assets.steps.external import ExternalRows
 
@@ -43,7 +45,7 @@ class LeftOut(Table):
 
 
 class SeedSubset(Table):
-    """The head of the pool. Where a row stood in its source is known to the pool alone: a row that moves in its file
+    """The head of the pool, in the pool's own order or in that of a replicate. Where a row stood in its source is known to the pool alone: a row that moves in its file
     changes no subset."""
 
     id: str = column("id of the seed row", unique=True, str_length=ID, copy_of="seed_examples.id")
@@ -94,31 +96,47 @@ def seed_examples(config: SeedsConfig, inputs: Inputs, out: Output) -> None:
     out.show("preview", pool.select("prompt", "response", "source"))
 
 
+class PoolHead(Section):
+    """The first rows of the pool, in the order of a replicate."""
+
+    size: int
+    order: int
+    """Seed of the order; 0 is the pool's own, which the first replicate has. All sizes of a replicate share it."""
+
+    @classmethod
+    def of(cls, grid, cell: Cell, size: int) -> "PoolHead":
+        return cls(size=size, order=grid.seed_of_replicate("seed_subset", cell.replicate) if cell.replicate else 0)
+
+    def rows(self, pool: pl.DataFrame) -> pl.DataFrame:
+        return (reordered(pool, self.order) if self.order else pool).head(self.size)
+
+
 class SubsetConfig(Config):
-    train_size: int
+    head: PoolHead
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "SubsetConfig":
-        return cls(train_size=cell.train_size)
+        return cls(head=PoolHead.of(grid, cell, cell.train_size))
 
 
-def head_of_its_size(pool: pl.DataFrame, config: SubsetConfig) -> pl.DataFrame:
+def head_of_the_pool(pool: pl.DataFrame, config: SubsetConfig) -> pl.DataFrame:
     """A row that is added, withdrawn or changed behind the head leaves a subset as it is."""
-    return pool.head(config.train_size)
+    return config.head.rows(pool)
 
 
 @step(
     over=Over.SIZES,
-    inputs={"seed_examples": Read({SeedExamples: View(tuple(columns(SeedSubset)), head_of_its_size)})},
+    inputs={"seed_examples": Read({SeedExamples: View(tuple(columns(SeedSubset)), head_of_the_pool)})},
     tables={"seeds.parquet": SeedSubset},
     version="2", group="inputs", kinds=("polars", "pandera"),
 )  # fmt: skip
 def seed_subset(config: SubsetConfig, inputs: Inputs, out: Output) -> None:
-    """The seed examples that the teachers of one train size see: the head of the pool, so that smaller ones nest.
+    """The seed examples that the teachers of one train size and replicate see: the head of the pool, so that smaller ones
+    nest; of a further replicate, the head of the pool in another order.
 
     Wrong if it has another number of rows than its partition says.
     """
-    subset = take_subset(inputs["seed_examples"].table(SeedExamples), config.train_size)
+    subset = take_subset(inputs["seed_examples"].table(SeedExamples), config.head.size)
     out.write(subset, SeedSubset)
     out.report(rows=subset.height)
     out.show("preview", subset.select("prompt", "response", "source"))
@@ -127,17 +145,18 @@ def seed_subset(config: SubsetConfig, inputs: Inputs, out: Output) -> None:
 @seed_subset.check()
 def subset_has_its_size_and_nests(stored: Stored) -> Finding:
     """The subset has as many rows as its partition says, is the head of its pool, and the next smaller is its head."""
-    size = stored.cell.train_size
+    size, config = stored.cell.train_size, SubsetConfig.of(stored.grid, stored.cell, {})
     ids = stored.table(SeedSubset)["id"].to_list()
     rows = []
     if len(ids) != size:
         rows.append({"problem": f"{len(ids)} rows instead of {size}"})
     pool = stored.parent("seed_examples")
-    if pool is not None and stored.table_of(pool, SeedExamples)["id"].to_list()[: len(ids)] != ids:
+    if pool is not None and config.head.rows(stored.table_of(pool, SeedExamples))["id"].to_list()[: len(ids)] != ids:
         rows.append({"problem": f"not the head of {pool.manifest.artifact_id}"})
     smaller = [n for n in stored.grid.train_sizes if n < size]
-    below = stored.current("seed_subset", Cell(smaller[-1])) if smaller else None
+    place = replace(stored.cell, train_size=smaller[-1]) if smaller else None
+    below = stored.current("seed_subset", place) if place else None
     if below is not None and stored.table_of(below, SeedSubset)["id"].to_list() != ids[: smaller[-1]]:
-        rows.append({"problem": f"seed_subset [{smaller[-1]}] is not its head; run the smaller size again"})
+        rows.append({"problem": f"seed_subset [{place.label}] is not its head; run the smaller size again"})
     text = rows[0]["problem"] if rows else f"{len(ids)} rows, nested"
     return Finding(not rows, text, {"subset_rows": len(ids)}, rows)

@@ -11,18 +11,20 @@ from nomad_assets.cells import Cell, Over
 from nomad_assets.engine.checks import Finding, Stored
 from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
-from nomad_assets.engine.step import Config, Read, step
+from nomad_assets.engine.step import Config, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.profile.sections import Synthesis
 from nomad_assets.recipe import warm
+from nomad_assets.recipe.generation.context import Context
 from nomad_assets.recipe.generation.engine import Engine, choose_engine
 from nomad_assets.recipe.generation.synthesis import completed, synthesize
 from nomad_assets.recipe.models.base_models import build_base_model
 from nomad_assets.recipe.models.device import DECODED_ROWS, agreed_precision
-from nomad_assets.recipe.models.loading import load_tokenizer, quiet
+from nomad_assets.recipe.models.loading import load_tokenizer, longest_row, quiet
 from nomad_assets.recipe.models.turns import Turns
 from nomad_assets.steps.base import MODEL
 from nomad_assets.steps.external import ExternalModel, ExternalPlugin, ExternalTemplate
+from nomad_assets.steps.seeds import SeedSubset
 
 ENDINGS = ["completed", "length", "empty", "malformed"]
 
@@ -58,6 +60,8 @@ class SynthesisConfig(Config):
     synthesis: Synthesis
     engine: ExternalPlugin | None
     """Where it is a plug-in."""
+    shots: int
+    """Seed examples in the context of each attempt."""
     cell: str
     """The label that rows are named after."""
     answerer: ExternalModel | None
@@ -66,10 +70,13 @@ class SynthesisConfig(Config):
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "SynthesisConfig":
-        profile, settings = grid.profile, grid.profile.synthesis
-        other, engine = settings.answerer is not None, plugins.in_profile(profile).get("synthesis.engine")
+        profile, arm = grid.profile, grid.arms[cell.arm]
+        settings, named = arm.synthesis, plugins.in_profile(profile)
+        other = settings.answerer is not None
+        engine = named.get(f"grid.arms.{cell.arm}.synthesis.engine") or named.get("synthesis.engine")
+        engine = engine if engine and engine.use == settings.engine else None
         return cls(
-            seed=grid.seed("synthetic_corpus", cell), synthesis=settings, cell=cell.label,
+            seed=grid.seed("synthetic_corpus", cell), synthesis=settings, shots=arm.shots, cell=cell.label,
             engine=ExternalPlugin.of(engine) if engine else None,
             answerer=ExternalModel.of(profile, settings.answerer) if other else None,
             answerer_chat_template=ExternalTemplate.of(profile, settings.answerer_chat_template) if other else None,
@@ -77,9 +84,19 @@ class SynthesisConfig(Config):
         )  # fmt: skip
 
 
+def rows_for_context(subset: pl.DataFrame, config: SynthesisConfig) -> pl.DataFrame:
+    """The seed rows that shots are drawn from; none where there are no shots."""
+    return subset if config.shots else subset.clear()
+
+
 @step(
-    over=Over.CELLS, inputs={"teacher_model": Read(files=(MODEL,))}, tables={"corpus.parquet": SyntheticCorpus},
-    version="2", group="corpora", kinds=("pytorch", "polars"), heavy=True,
+    over=Over.CELLS,
+    inputs={
+        "teacher_model": Read(files=(MODEL,)),
+        "seed_subset": Read({SeedSubset: View(("prompt", "response"), rows_for_context)}),
+    },
+    tables={"corpus.parquet": SyntheticCorpus},
+    version="3", group="corpora", kinds=("pytorch", "polars"), heavy=True,
 )  # fmt: skip
 def synthetic_corpus(config: SynthesisConfig, inputs: Inputs, out: Output) -> None:
     """Every attempt of the teacher at a training example: prompt, response, how each ended, tokens, seed.
@@ -89,13 +106,17 @@ def synthetic_corpus(config: SynthesisConfig, inputs: Inputs, out: Output) -> No
     quiet()
     settings, teacher = config.synthesis, inputs["teacher_model"].path(MODEL)
     turns = Turns(load_tokenizer(teacher), str(teacher))
+    context = Context(
+        turns, inputs["seed_subset"].table(SeedSubset).select("prompt", "response").rows(), config.shots, config.seed
+    )
+    context.check_fits(settings.prompt.max_new_tokens, longest_row(teacher))
     name = _chosen_engine(config, out)
-    pair = _EnginePair(config, out, name, teacher, turns)
+    pair = _EnginePair(config, out, name, teacher, turns, context.longest)
     whole = False
     try:
         corpus = synthesize(
             settings, pair.writer, pair.answerer, turns,
-            seed_parts=(config.seed,), cell=config.cell, scratch=out.scratch / "shards", progress=out.progress,
+            context=context.of, seed_parts=(config.seed,), cell=config.cell, scratch=out.scratch / "shards", progress=out.progress,
         )  # fmt: skip
         whole = True
     finally:
@@ -128,8 +149,8 @@ def _chosen_engine(config: SynthesisConfig, out: Output) -> str:
 class _EnginePair:
     """The engine that writes prompts and the one that answers, which is the same unless a setting names another."""
 
-    def __init__(self, config: SynthesisConfig, out: Output, name: str, teacher: Path, turns: Turns):
-        self.config, self.out, self.name, self.turns = config, out, name, turns
+    def __init__(self, config: SynthesisConfig, out: Output, name: str, teacher: Path, turns: Turns, context: int):
+        self.config, self.out, self.name, self.turns, self.context = config, out, name, turns, context
         self.engines: list[Engine] = []
         self.writer = self._open(teacher, turns)
         self.other: tuple[Engine, Turns] | None = None
@@ -154,10 +175,11 @@ class _EnginePair:
 
     def _open(self, folder: Path, turns: Turns) -> Engine:
         settings = self.config.synthesis
-        longest = settings.prompt.max_new_tokens + settings.response.max_new_tokens
+        written = settings.prompt.max_new_tokens + settings.response.max_new_tokens
+        longest = max(written + len(turns.header) + len(turns.middle), self.context + settings.prompt.max_new_tokens)
         engine = warm.open_engine(
             self.name, folder, batch_size=settings.batch_size, pad_id=turns.pad,
-            max_length=longest + len(turns.header) + len(turns.middle) + 2,
+            max_length=longest + 2,
             memory_share=1.0 if self.config.answerer is None else 0.5,
             precision=agreed_precision(settings.precision, DECODED_ROWS, self.out.agreed),
             plugin=self.config.engine.plugin if self.config.engine else None,

@@ -1,9 +1,12 @@
 """The grid as Dagster's partitions, and back.
 
-The cell (64, unmasked) has the partition key "unmasked|64": dimensions stand in the order of their names.
+The cell 64/unmasked has the partition key "unmasked|64": dimensions stand in the order of their names. Replicates stand in
+the dimension `train_size`, "unmasked|64-s1", so that what is made for a size of a replicate has that dimension alone and
+Dagster maps the one to the other.
 """
 
 import functools
+from dataclasses import replace
 
 import dagster as dg
 
@@ -20,7 +23,7 @@ class Partitions:
 
     @functools.cached_property
     def by_size(self) -> dg.StaticPartitionsDefinition:
-        return dg.StaticPartitionsDefinition([str(size) for size in self.grid.train_sizes])
+        return dg.StaticPartitionsDefinition([cell.size_label for cell in self.grid.sizes])
 
     @functools.cached_property
     def by_cell(self) -> dg.MultiPartitionsDefinition:
@@ -41,17 +44,17 @@ class Partitions:
         if partition_key is None:
             return Cell()
         arm, mark, size = partition_key.rpartition("|")
-        sizes = {str(n): n for n in self.grid.train_sizes}
+        sizes = {cell.size_label: cell for cell in self.grid.sizes}
         if size not in sizes or (mark and arm not in self.grid.arms):
             raise NomadError(
-                f"partition {shown(partition_key)}: not in this profile's grid: sizes {', '.join(sizes)}, arms {', '.join(self.grid.arms)}"
+                f"partition {shown(partition_key)}: not in this profile's grid: sizes {', '.join(map(str, self.grid.train_sizes))}, arms {', '.join(self.grid.arms)}"
             )
-        return Cell(sizes[size], arm if mark else None)
+        return replace(sizes[size], arm=arm if mark else None)
 
 
 def partition_key(cell: Cell) -> "str | dg.MultiPartitionKey | None":
     if cell.train_size is None:
         return None
     if cell.arm is None:
-        return str(cell.train_size)
-    return dg.MultiPartitionKey({"train_size": str(cell.train_size), "arm": cell.arm})
+        return cell.size_label
+    return dg.MultiPartitionKey({"train_size": cell.size_label, "arm": cell.arm})

@@ -93,7 +93,7 @@ def test_what_is_commented_out_is_the_default() -> None:
     chosen = {
         "name": "x", "seeds": {"sources": [{"path": "a.jsonl"}]}, "benchmarks": {"b": {"source": {"path": "b.jsonl"}}},
         "base_model": {"source": "tiny-random"}, "grid": {"train_sizes": [4]}, "curation": {"keep": 4},
-        "synthesis": {"target": 4, "max_attempts": 8},
+        "synthesis": {"target": 40, "max_attempts": 40},
     }  # fmt: skip
     short = tomllib.loads(commented_profile(chosen))
     plain = [

@@ -34,7 +34,8 @@ def test_a_sync_reads_what_is_new_and_nothing_else(history: History, store: Stor
     found = contents(store)
     assert {name: len(rows) for name, rows in found.items()} == {
         "artifacts": ARTIFACTS + 1, "edges": 1 + 2 * (1 + 2 + 2) + 4 * (2 + 1 + 4 + 1 + 3 + 2),
-        "files": 2 + 2 + 2 + 4 + 4, "metrics": 0, "examples": 4 * 12, "scores": 2 * (1 + 2 + 4), "seeds": 6, "withdrawals": 0,
+        "files": 2 + 2 + 2 + 4 + 4 + (2 + 4 + 4), "metrics": 0, "examples": 4 * 12, "scores": 2 * (1 + 2 + 4), "seeds": 6, "withdrawals": 0,
+        "subset_seeds": 2 + 4, "trained_rows": (2 + 4) + 2 * (2 + 4) + 2 * (2 + 4 + 2 * 4),  # controls, teachers, students
     }  # fmt: skip
 
 

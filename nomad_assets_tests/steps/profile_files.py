@@ -19,7 +19,7 @@ PROFILE = {
     "benchmarks": {"trivia": {"source": {"path": "questions.jsonl"}}},
     "base_model": {"source": "tiny-random"},
     "grid": {"train_sizes": [8, 16]},
-    "synthesis": {"target": 12, "max_attempts": 48},
+    "synthesis": {"target": 30, "max_attempts": 48},
     "curation": {"keep": 8},
 }
 RULE = """

@@ -24,7 +24,7 @@ LEFT_OUT = pl.DataFrame({
 })  # fmt: skip
 QUESTIONS = pl.DataFrame({
     "id": ["q1", "q2"], "benchmark": ["b", "b"], "question": ["x", "y"], "answers": [["a"], ["b", "c"]],
-    "reference": ["a", "b"],
+    "reference": ["a", "b"], "cluster": ["q1", "q2"], "split": ["dev", "test"],
 })  # fmt: skip
 CURVE = pl.DataFrame({"step": [1, 2], "loss": [2.0, 1.0], "learning_rate": [0.1, 0.0], "grad_norm": [1.0, 0.5]})
 ROWS = pl.DataFrame({"id": ["a", "b"], "tokens": [9, 9000], "supervised_tokens": [4, 0], "used": [True, False]})
@@ -52,8 +52,8 @@ RESULTS = pl.DataFrame({
 })  # fmt: skip
 COMPARISONS = pl.DataFrame({
     "comparison": ["students"] * 2, "a": ["unmasked"] * 2, "b": ["masked"] * 2, "train_size": [8, None], "benchmark": ["b", None],
-    "measure": ["primary"] * 2, "metric": ["exact_match", None], "unit": ["points", None], "n": [3, 0],
-    "difference": [0.1, 0.0], "low": [0.0, 0.0], "high": [0.2, 0.0], "verdict": ["no difference shown"] * 2,
+    "measure": ["primary"] * 2, "metric": ["exact_match", None], "unit": ["points", None], "n": [3, 0], "replicates": [5, 1],
+    "difference": [0.1, 0.0], "low": [0.0, 0.0], "high": [0.2, 0.0], "p": [0.4, None], "verdict": ["no difference shown"] * 2,
 })  # fmt: skip
 
 RIGHT = {

@@ -73,5 +73,5 @@ def test_a_worked_example_of_the_table() -> None:
     )
     assert GRAPH.column_sources("student_scores")["question_id"] == ([("benchmark_questions", "id")], True)
     assert GRAPH.column_sources("synthetic_corpus") == {}
-    assert GRAPH.column_sources("student_model")["id"] == ([("curated_corpus", "id"), ("seed_subset", "id")], False)
-    assert GRAPH.column_sources("control_model")["id"] == ([("seed_subset", "id")], False)
+    assert GRAPH.column_sources("student_model")["id"] == ([("curated_corpus", "id"), ("seed_examples", "id")], False)
+    assert GRAPH.column_sources("control_model")["id"] == ([("seed_examples", "id")], False)

@@ -24,6 +24,7 @@ from nomad_assets_tests.smoke_grid import ROOT, made, write_profile
 PLUGINS = """
 def rows(**options):
     yield {"prompt": "Who?", "response": "Me", "question": "Who?", "answers": ["Me"]}
+    yield {"prompt": "Where?", "response": "Me", "question": "Where?", "answers": ["Here"]}
 
 
 def short(row, **options):
@@ -33,6 +34,8 @@ SOURCE = (
     '{ path = "python:mine.py:rows", options = { a = 1 }, where = { response = ["Me"] }, limit = 9, license = "mit" }'
 )
 ADDED = {
+    "target": "target = 100",  # so that every band holds what is to be kept
+    "max_attempts": "max_attempts = 300",
     "sources": f"sources = [\n  {SOURCE},",
     "dtype": 'dtype = "float32"\nchat_template = "chatml"\nlicense = "mit"',
     "response": 'response = { max_new_tokens = 24 }\nanswerer = "tiny-random"\nanswerer_chat_template = "chatml"',
@@ -41,6 +44,7 @@ ADDED = {
 }
 BENCHMARKS = f"""
 [benchmarks.local]
+cluster = "question"
 source = {SOURCE}
 
 [benchmarks.harness]
@@ -69,7 +73,7 @@ def training(section: str, read_by: set[str]) -> dict[str, tuple[object, set[str
     values = {
         "epochs": 9.0, "min_steps": 9, "learning_rate": 0.5, "schedule": "constant", "warmup": 0.5, "weight_decay": 0.5,
         "max_grad_norm": 9.0, "batch_size": 9, "gradient_accumulation": 9, "tokens_per_pass": 9, "max_length": 99,
-        "precision": "bf16", "length_grouped": True, "gradient_checkpointing": True, "processes": 2,
+        "precision": "bf16", "length_grouped": True, "gradient_checkpointing": True, "processes": 2, "steps": 9,
     }  # fmt: skip
     return {
         **{f"{section}.{key}": (value, read_by) for key, value in values.items()},
@@ -93,6 +97,19 @@ def sampling(place: str) -> dict[str, tuple[object, set[str]]]:
     return {f"{place}.{key}": (value, {"synthetic_corpus"}) for key, value in values.items()}
 
 
+def synthesis(place: str) -> dict[str, tuple[object, set[str]]]:
+    values = {
+        "engine": "transformers", "target": 11, "max_attempts": 299, "shard_size": 17, "precision": "bf16",
+        "responses_per_prompt": 2, "answerer": "smollm2-135m", "answerer_chat_template": "chat.jinja",
+    }  # fmt: skip
+    return {
+        **{f"{place}.{key}": (value, {"synthetic_corpus"}) for key, value in values.items()},
+        **sampling(f"{place}.prompt"),
+        **sampling(f"{place}.response"),
+        f"{place}.batch_size": (9, NONE),
+    }
+
+
 def rules(place: str) -> dict[str, tuple[object, set[str]]]:
     values = {"use": "python:mine.py:rows", "name": "c", "options": {"a": 2}}
     return {f"{place}.{key}": (value, CURATED) for key, value in values.items()}
@@ -106,6 +123,8 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "benchmarks.*.task": ("triviaqa", SCORES | REPORT),
     "benchmarks.*.rule": ("gsm8k", QUESTIONS | SCORES | REPORT),
     "benchmarks.*.max_new_tokens": (9, SCORES),
+    "benchmarks.*.cluster": ("response", {"benchmark_questions"}),
+    "benchmarks.*.dev": (0.5, {"benchmark_questions", *REPORT}),
     **source("benchmarks.*.source", QUESTIONS),
     "base_model.source": ("smollm2-135m", {"base_model", *REPORT}),
     "base_model.chat_template": ("chat.jinja", {"base_model"}),
@@ -114,24 +133,20 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "grid.train_sizes": ([8, 16, 32], REPORT),
     "grid.prompt_loss": ({"masked": 0.0, "unmasked": 0.5}, {"teacher_model", *REPORT}),
     "grid.replicates": (2, REPORT),
+    "grid.arms.*.prompt_loss": (0.5, {"teacher_model", *REPORT}),
+    "grid.arms.*.shots": (3, {"synthetic_corpus"}),
+    **training("grid.arms.*.teacher", {"teacher_model"}),
+    **synthesis("grid.arms.*.synthesis"),
     **training("teacher", {"teacher_model"}),
-    "synthesis.engine": ("transformers", {"synthetic_corpus"}),
-    "synthesis.target": (11, {"synthetic_corpus"}),
-    "synthesis.max_attempts": (47, {"synthetic_corpus"}),
-    "synthesis.shard_size": (17, {"synthetic_corpus"}),
-    "synthesis.precision": ("bf16", {"synthetic_corpus"}),
-    **sampling("synthesis.prompt"),
-    **sampling("synthesis.response"),
-    "synthesis.responses_per_prompt": (2, {"synthetic_corpus"}),
-    "synthesis.answerer": ("smollm2-135m", {"synthetic_corpus"}),
-    "synthesis.answerer_chat_template": ("chat.jinja", {"synthetic_corpus"}),
-    "synthesis.batch_size": (9, NONE),
-    "curation.keep": (9, CURATED | REPORT),
+    **synthesis("synthesis"),
+    "curation.keep": (9, CURATED | STUDENTS | REPORT),
     "curation.near_repeat": (0.5, CURATED),
     "curation.seed_copy": (0.5, CURATED),
     "curation.min_agreement": (0.5, CURATED),
     "curation.check_arithmetic": (True, CURATED),
     "curation.drop_echoes": (True, CURATED),
+    "curation.drop_non_questions": (True, CURATED),
+    "curation.check_grounding": (True, CURATED),
     "curation.norm": ("inf", {"curated_corpus", "corpus_profile"}),
     "curation.band": ("low", CURATED | REPORT),
     "curation.band_quantiles": ([0.2, 0.8], CURATED),
@@ -139,7 +154,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     **rules("curation.filters.*"),
     **rules("curation.verifiers.*"),
     **training("student", STUDENTS),
-    "student.include_seeds": (False, {"curated_corpus", "student_model", *REPORT}),  # curation may then keep no empty corpus
+    "student.seeds": (0, {"curated_corpus", *STUDENTS, *REPORT}),  # curation may then keep no empty corpus
     "evaluation.precision": ("bf16", SCORES),
     "evaluation.bootstrap": (9, SCORES | REPORT),
     "evaluation.batch_size": (9, NONE),
@@ -155,14 +170,33 @@ KEYS: dict[str, tuple[object, set[str]]] = {
 }  # fmt: skip
 
 
+ARMS = {
+    "unmasked": {"shots": 2},
+    "masked": {
+        "prompt_loss": 0.25,
+        "teacher": {**load_profile("smoke").teacher.model_dump(), "steps": 5},
+        "synthesis": {**load_profile("smoke").synthesis.model_dump(), "answerer": "tiny-random", "answerer_chat_template": "chatml"},
+    },
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory: pytest.TempPathFactory) -> Profile:
+def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Profile]:
+    """One with every key but those of arms, and one with those."""
     folder = tmp_path_factory.mktemp("profile")
     (folder / "mine.py").write_text(PLUGINS, encoding="utf-8")
     (folder / "chat.jinja").write_text("{{ messages }}", encoding="utf-8")
     path = write_profile(folder, **ADDED)
     path.write_text(path.read_text(encoding="utf-8") + BENCHMARKS, encoding="utf-8")
-    return load_profile(str(path))
+    whole = load_profile(str(path))
+    data = whole.model_dump()
+    data["grid"] |= {"prompt_loss": {}, "arms": ARMS}
+    return {"": whole, "grid.arms": Profile.model_validate({**data, "folder": folder})}
+
+
+@pytest.fixture(scope="module")
+def profile(profiles: dict[str, Profile]) -> Profile:
+    return profiles[""]
 
 
 def fingerprints(profile: Profile, store: LocalStore) -> dict[tuple[str, Cell], str]:
@@ -172,8 +206,8 @@ def fingerprints(profile: Profile, store: LocalStore) -> dict[tuple[str, Cell], 
 
 
 @pytest.fixture(scope="module")
-def before(profile: Profile, finished) -> dict[tuple[str, Cell], str]:
-    return fingerprints(profile, finished.store)
+def before(profiles: dict[str, Profile], finished) -> dict[str, dict[tuple[str, Cell], str]]:
+    return {name: fingerprints(profile, finished.store) for name, profile in profiles.items()}
 
 
 def test_the_table_has_every_key_of_a_profile_and_no_other() -> None:
@@ -181,17 +215,18 @@ def test_the_table_has_every_key_of_a_profile_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_changes_the_fingerprints_of_what_reads_it(key: str, profile: Profile, before: dict, finished) -> None:
+def test_a_key_changes_the_fingerprints_of_what_reads_it(key: str, profiles: dict, before: dict, finished) -> None:
     value, expected = KEYS[key]
-    after = fingerprints(changed(profile, key, value), finished.store)
-    assert {name for name, cell in before if before[name, cell] != after[name, cell]} == expected
+    which = "grid.arms" if key.startswith("grid.arms") else ""
+    after = fingerprints(changed(profiles[which], key, value), finished.store)
+    assert {name for name, cell in after if before[which][name, cell] != after[name, cell]} == expected
 
 
 def test_a_loss_weight_changes_its_own_arm_alone(profile: Profile, before: dict, finished) -> None:
     half = changed(profile, "grid.prompt_loss", {"masked": 0.0, "unmasked": 0.5})
     after = fingerprints(half, finished.store)
     changed_cells = {
-        cell.arm for name, cell in before if name == "teacher_model" and before[name, cell] != after[name, cell]
+        cell.arm for name, cell in after if name == "teacher_model" and before[""][name, cell] != after[name, cell]
     }
     assert changed_cells == {"unmasked"}
 

@@ -71,6 +71,17 @@ def test_arms_and_replicates_differ(files: ProfileFiles) -> None:
         told = {str(settings_of(step.config.of(grid, cell, {}))) for cell in grid.cells}
         # A student's arm shows in its corpus alone, so that arms of one replicate share everything else.
         assert len(told) == (len(grid.cells) if name != "student_model" else 4), name
+    for name in ("seed_subset", "control_model"):
+        told = {str(settings_of(GRAPH[name].config.of(grid, cell, {}))) for cell in grid.sizes}
+        assert len(told) == len(grid.sizes), name
+
+
+def test_sizes_of_a_replicate_share_the_order_of_their_pool(files: ProfileFiles) -> None:
+    files.put("grid.replicates", 3)
+    grid: Grid = files.grid()
+    orders = {cell.label: GRAPH["seed_subset"].config.of(grid, cell, {}).head.order for cell in grid.sizes}
+    assert orders["8"] == orders["16"] == 0 and orders["8-s1"] == orders["16-s1"] != 0
+    assert orders["8-s2"] == orders["16-s2"] and len(set(orders.values())) == 3
 
 
 def test_the_first_replicate_stays_what_it_was(files: ProfileFiles) -> None:

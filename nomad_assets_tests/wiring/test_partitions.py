@@ -22,7 +22,8 @@ def partitions_of(**settings) -> Partitions:
 
 def test_the_worked_example():
     assert partition_key(Cell(64, "unmasked")) == "unmasked|64"
-    assert partition_key(Cell(64)) == "64"
+    assert partition_key(Cell(64, "unmasked", 1)) == "unmasked|64-s1"
+    assert partition_key(Cell(64)) == "64" and partition_key(Cell(64, None, 1)) == "64-s1"
     assert partition_key(Cell()) is None
 
 

@@ -122,7 +122,7 @@ def test_what_failed_because_of_a_failure_is_not_listed(
     body = step.body
 
     def fails_for_8(config, inputs, out) -> None:
-        if config.train_size == 8:
+        if config.head.size == 8:
             raise NomadError("no such luck")
         body(config, inputs, out)
 

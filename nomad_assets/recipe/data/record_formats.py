@@ -27,6 +27,8 @@ class Row:
     prompt: str
     response: str
     answers: tuple[str, ...] = ()
+    cluster: str | None = None
+    """What it shares with other rows, such as a template; no part of its id."""
 
     @property
     def id(self) -> str:

@@ -92,10 +92,23 @@ def _objection(row: Row, twin: Row | None, index: ContaminationIndex) -> tuple[s
     return None, ""
 
 
-def take_subset(pool: "pl.DataFrame", size: int) -> "pl.DataFrame":
-    """The first `size` rows of the pool. Raises NomadError when the pool is smaller."""
+def take_subset(pool: "pl.DataFrame", size: int, key: str = "grid.train_sizes") -> "pl.DataFrame":
+    """The first `size` rows of the pool. Raises NomadError that names the key when the pool is smaller."""
     if size > pool.height:
-        raise NomadError(
-            f"grid.train_sizes: {size} is larger than the seed pool of {pool.height} rows; use at most {pool.height}"
-        )
+        raise NomadError(f"{key}: {size} is larger than the seed pool of {pool.height} rows; use at most {pool.height}")
     return pool.head(size)
+
+
+def reordered(pool: "pl.DataFrame", seed: int) -> "pl.DataFrame":
+    """The pool in another order: each source shuffled by `seed`, the sources interleaved in proportion to their sizes.
+
+    A row's place among those of its source hangs on its id, so a row that is added moves no other past its neighbours.
+    """
+    import polars as pl
+
+    drawn = pl.Series("drawn", [derive_seed(seed, row_id, bits=63) for row_id in pool["id"]], dtype=pl.Int64)
+    place = (pl.col("drawn").rank("ordinal").over("source") - 0.5) / pl.len().over("source")
+    first = (
+        pl.col("position").min().over("source")
+    )  # which of two sources comes first where both have a row at one place
+    return pool.with_columns(drawn).sort(place, first).drop("drawn")

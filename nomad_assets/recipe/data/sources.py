@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nomad_assets import plugins
@@ -48,13 +48,14 @@ def read_source(
     limit: int | None = None,
     withdrawn: Mapping[str, Mapping] | None = None,
     options: Mapping[str, object] | None = None,
+    cluster: str | None = None,
 ) -> Rows:
     """Read, filter, recognise and normalise one source.
 
     A plug-in (`python:FILE.py:NAME`, `plugin:NAME`) is called with `options` and yields records as a file holds them.
     `where` keeps rows whose field has one of the listed values; `limit` keeps that many by content hash, in file order;
     a row in `withdrawn` (id -> `source`) that was deleted keeps its place in that number, so that no other takes it.
-    Of a JSON key that is given twice the last counts, as in most readers.
+    `cluster` names the field that a row's `cluster` is taken from. Of a JSON key that is given twice the last counts, as in most readers.
     Raises NomadError naming the file and row: missing, empty, wrong ending, invalid UTF-8, no response, repeated id;
     or the plug-in that failed.
     """
@@ -78,6 +79,8 @@ def read_source(
             raise NomadError(
                 f"{place}: id {row.given_id!r} is already used in {seen[row.given_id]}; ids must be unique"
             )
+        if cluster is not None:
+            row = replace(row, cluster=_cluster(place, cluster, record))
         result.rows.append(row)
     if not result.rows:
         rule = f" (with where = {shown(where)})" if where else ""
@@ -95,6 +98,15 @@ def read_source(
         )
         result.rows = sorted((row for _, _, row in places[:limit] if row is not None), key=lambda row: row.number)
     return result
+
+
+def _cluster(place: str, field_name: str, record: dict) -> str:
+    value = record.get(field_name)
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise NomadError(
+            f"{place}: `cluster` asks for field {field_name!r} with a text or a whole number, which this row lacks"
+        )
+    return str(value)
 
 
 def source_name(source: str) -> str:

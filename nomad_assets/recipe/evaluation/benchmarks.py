@@ -38,7 +38,8 @@ def is_share(metric: "pl.Expr") -> "pl.Expr":
 
 
 def question_table(name: str, rule: str | Scorer, rows: Rows) -> "pl.DataFrame":
-    """Questions of the BenchmarkQuestions schema: `answers` are accepted, `reference` is the model answer to score.
+    """Questions of the BenchmarkQuestions schema: `answers` are accepted, `reference` is the model answer to score, and a
+    question that shares nothing is a `cluster` of its own.
 
     `rule` is a scorer, or the name of a built-in one. Raises NomadError when a row has no answer that it can read.
     """
@@ -49,11 +50,13 @@ def question_table(name: str, rule: str | Scorer, rows: Rows) -> "pl.DataFrame":
     records = [
         {
             "id": f"{name}-{row.id}", "benchmark": name, "question": row.prompt, "answers": scorer.accepted(row),
-            "reference": row.response,
+            "reference": row.response, "cluster": row.cluster or f"{name}-{row.id}",
         }
         for row in rows.rows
     ]  # fmt: skip
-    schema = {"id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str}
+    schema = {
+        "id": str, "benchmark": str, "question": str, "answers": pl.List(pl.String), "reference": str, "cluster": str,
+    }  # fmt: skip
     return pl.DataFrame(records, schema=schema).unique("id", maintain_order=True)
 
 

@@ -10,7 +10,7 @@ from nomad_assets.errors import NomadError
 from nomad_assets.plugins import Plugin
 from nomad_assets.profile.sections import Sampling, Scoring
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, local_task, scorer_of
-from nomad_assets.recipe.evaluation.statistics import bootstrap_interval
+from nomad_assets.recipe.evaluation.statistics import mean_interval
 from nomad_assets.recipe.generation.engine import Request
 from nomad_assets.recipe.generation.transformers_engine import TransformersEngine
 from nomad_assets.recipe.models.turns import Turns
@@ -88,7 +88,7 @@ def summarise(results: "pl.DataFrame", resamples: int, seed: int) -> "pl.DataFra
 
     rows = []
     for (benchmark, metric), group in results.group_by("benchmark", "metric", maintain_order=True):
-        interval = bootstrap_interval(group["value"].to_numpy(), resamples=resamples, seed=seed)
+        interval = mean_interval(group["value"].to_numpy(), resamples=resamples, seed=seed)
         rows.append(
             {
                 "benchmark": benchmark,

@@ -1,8 +1,8 @@
 """Synthesis: the teacher writes prompts from the bare user turn, then they are answered.
 
-Phase 1 samples prompts from nothing but the header of a user turn. A prompt ends properly when the model itself writes
-the end-of-turn token. Phase 2 writes responses to the prompts that did. Every attempt is a row of the corpus, with how
-it ended:
+Phase 1 samples prompts from nothing but the header of a user turn, or from seed examples before it (`context`). A prompt
+ends properly when the model itself writes the end-of-turn token. Phase 2 writes responses to the prompts that did. Every
+attempt is a row of the corpus, with how it ended:
 
     completed   the model closed the turn
     length      it was still writing at max_new_tokens
@@ -66,16 +66,17 @@ def write_shard(
     seed_of: Callable[[str, int], int],
     cell: str,
     tell: Callable[[float], None] = lambda share: None,
+    context: Callable[[int], list[int]] | None = None,
 ) -> "pl.DataFrame":
     """Attempts `first_attempt` to `first_attempt + attempts - 1` as rows of the SyntheticCorpus schema.
 
     `answerer` opens the engine that answers, with its own turns; it is called only when there is a prompt to answer.
-    `seed_of(phase, number)` gives each generation its own seed. `tell` gets the share of the shard that is done.
+    `context(attempt)` is what the writer is given, the bare header where there is none. `seed_of(phase, number)` gives each generation its own seed. `tell` gets the share of the shard that is done.
     """
     import polars as pl
 
     numbers = range(first_attempt, first_attempt + attempts)
-    requests = [Request(turns.header, seed_of("prompt", number)) for number in numbers]
+    requests = [Request(context(number) if context else turns.header, seed_of("prompt", number)) for number in numbers]
     prompts = writer.generate(requests, settings.prompt, {turns.prompt_end}, lambda n: tell(n / attempts / 2))
     rows: list[dict] = []
     pending: list[dict] = []
@@ -160,6 +161,7 @@ def synthesize(
     answerer: Callable[[], tuple[Engine, Turns]],
     turns: Turns,
     *,
+    context: Callable[[int], list[int]] | None = None,
     seed_parts: tuple,
     cell: str,
     scratch: Path,
@@ -193,7 +195,7 @@ def synthesize(
         path = scratch / f"shard-{len(shards):06d}.parquet"
         if not path.is_file():
             tell, begun = functools.partial(report, count), time.monotonic()
-            shard = write_shard(attempts, count, settings, writer, answerer, turns, seed_of, cell, tell)
+            shard = write_shard(attempts, count, settings, writer, answerer, turns, seed_of, cell, tell, context)
             seconds += time.monotonic() - begun
             first = pl.col("response_index") == 0  # a prompt stands in the row of each of its responses
             tokens += shard.filter(first)["prompt_tokens"].sum() + shard["response_tokens"].sum()

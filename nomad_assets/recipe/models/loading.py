@@ -2,6 +2,7 @@
 
 import copy
 import fnmatch
+import json
 import os
 import shutil
 from pathlib import Path
@@ -116,6 +117,24 @@ def save_model(
     config.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
     partial.rename(out)
+
+
+def longest_row(folder: Path) -> int | None:
+    """The longest row that a model takes, in tokens; None where its configuration does not say."""
+    return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("max_position_embeddings")
+
+
+def link_model(source: Path, out: Path) -> None:
+    """The model folder `source` as `out` too, without a second copy of its bytes where the file system allows."""
+
+    def link(file: str, target: str) -> None:
+        try:
+            os.link(os.path.realpath(file), target)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(file, target)
+
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(source, out, copy_function=link)
 
 
 def _locate(source: str | Path) -> tuple[str, str | None]:

@@ -47,7 +47,8 @@ class Turns:
 
     def __init__(self, tokenizer: "PreTrainedTokenizerBase", name: str):
         """`name` stands in error messages. Raises NomadError when template or end-of-turn tokens cannot be found."""
-        self.tokenizer = tokenizer
+        self.tokenizer, self.name = tokenizer, name
+        self._scaffoldings: dict[int, list[list[int]]] = {}
         if not tokenizer.chat_template:
             raise NomadError(
                 f'{name}: the tokenizer has no chat template; set base_model.chat_template = "chatml" or a Jinja file'
@@ -133,6 +134,36 @@ class Turns:
     def response_context(self, prompt_ids: list[int]) -> list[int]:
         """Everything a model is given before it writes the response."""
         return [*self.header, *prompt_ids, self.prompt_end, *self.middle]
+
+    def prompt_context(self, examples: list[tuple[list[int], list[int]]]) -> list[int]:
+        """What a model is given before it writes a prompt after examples of (prompt, response) ids.
+
+        Raises NomadError when the template does not render such a chat.
+        """
+        scaffold = self._scaffolding_of_examples(len(examples))
+        contents = [ids for example in examples for ids in example]
+        return [*scaffold[0], *(i for ids, after in zip(contents, scaffold[1:], strict=True) for i in (*ids, *after))]
+
+    def _scaffolding_of_examples(self, count: int) -> list[list[int]]:
+        """The ids before, between and after the contents of `count` examples, up to the next prompt."""
+        if count not in self._scaffoldings:
+            marks = [f"TURN{number}SENTINEL" for number in range(2 * count + 1)]
+            roles = ("user", "assistant")
+            messages = [{"role": roles[number % 2], "content": mark} for number, mark in enumerate(marks)]
+            try:
+                rest = self.tokenizer.apply_chat_template(messages, tokenize=False)
+            except Exception as error:  # jinja raises anything the template's author chose
+                raise NomadError(f"{self.name}: the chat template fails on a chat of several turns: {error}") from error
+            parts = []
+            for mark in marks:
+                before, found, rest = rest.partition(mark)
+                if not found:
+                    raise NomadError(
+                        f"{self.name}: the chat template does not render every turn of a chat; shots need that"
+                    )
+                parts.append(self._scaffold(before))
+            self._scaffoldings[count] = parts
+        return self._scaffoldings[count]
 
     def chat(self, messages: list[dict]) -> list[int] | None:
         """What a model is given before it answers a chat of several turns: scaffolding as rendered, contents as text.

@@ -1,68 +1,103 @@
-"""The section that opens the report: the verdict in words, size by size, and how far to trust it."""
+"""The section that opens the report: whether synthetic data helped, what that is compared with, and how far to trust it."""
 
 from collections.abc import Iterator
 
 import polars as pl
 
-from nomad_assets.recipe.evaluation.statistics import settling_questions
-from nomad_assets.recipe.report.blocks import Block, Bullets, Paragraph
-from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, METRIC_KEY, Findings, Side
+from nomad_assets.recipe.evaluation.crossed import FEWEST_REPLICATES
+from nomad_assets.recipe.report import plots
+from nomad_assets.recipe.report.blocks import Block, Bullets, Paragraph, Picture
+from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, Findings, Side
 from nomad_assets.recipe.report.corpora import unfilled_target
 from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
-
-FLOOR = 0.02
-"""Best share right below which a benchmark is called too hard for these models to be told apart by."""
+from nomad_assets.recipe.report.recommendation import Group, Recommendation
 
 
-def answer(findings: Findings) -> list[Block]:
-    """Yes, no or not shown for the highest weight against the lowest, then every other pair and the caveats."""
-    if len(findings.weights) < 2:
-        only = listed(_arm(findings, name) for name in findings.weights) or "none"
-        opening = "It cannot be told here: the question needs students of two prompt loss weights."
-        blocks: list[Block] = [Paragraph(f"Scored: {only}. {_against_all(findings)}", opening)]
-    else:
-        names = list(findings.weights)
-        blocks = [_headline(findings, names[-1], names[0]), Paragraph(_against_all(findings))]
-        for name in names[1:]:
-            blocks.append(Paragraph(f"{_arm(findings, name)} against {_arm(findings, names[0])}, size by size:"))
-            blocks.append(Bullets(list(_verdicts(findings, name, names[0])) or ["no question in common"]))
+def answer(findings: Findings, chosen: Recommendation) -> list[Block]:
+    """The verdict on the chosen cell against its control, every pair of sides in one figure, the arms against each other, what
+    to do next and the caveats."""
+    blocks = [_headline(findings, chosen.best)]
+    if len(rows := _pooled(findings)):
+        alt = "Differences with 95% intervals and a dot for each replicate: " + "; ".join(
+            f"{row['label']} {gap_words(row, brief=True)}" for row in rows.iter_rows(named=True)
+        )
+        blocks.append(Picture.of(plots.forest(rows, _replicates(findings, rows)), f"{alt}."))
+    blocks.append(Paragraph(_against_all(findings)))
+    for name in list(findings.arms)[1:]:
+        blocks.append(
+            Paragraph(f"{_arm(findings, name)} against {_arm(findings, next(iter(findings.arms)))}, size by size:")
+        )
+        blocks.append(Bullets(list(_verdicts(findings, name)) or ["no question in common"]))
+    if steps := list(_next(findings, chosen)):
+        blocks += [Paragraph("What next:"), Bullets(steps)]
     return [*blocks, Paragraph("How far to trust this:"), Bullets(_caveats(findings))]
 
 
-def _headline(findings: Findings, name: str, lowest: str) -> Paragraph:
-    """The verdict in words for the highest weight against the lowest, pooled over everything."""
-    row = findings.found(Side("student", name), Side("student", lowest), None, None)
-    a, b = _arm(findings, name), _arm(findings, lowest)
+def _headline(findings: Findings, best: Group | None) -> Paragraph:
+    """The verdict in words on the cell that was chosen on the dev questions."""
+    row = findings.found(Side("student", best[1]), CONTROL, best[0], None) if best else None
     if row is None:
-        return Paragraph("", f"It cannot be told here: {a} and {b} share no scored question.")
-    opening = {
-        "higher": f"Yes: {a} beat {b} by {ahead_words(row)}.",
-        "lower": f"No: {a} fell behind {b}, {gap_words(row)}.",
-        "no difference shown": (
-            f"No difference shown between {a} and {b}: {gap_words(row)}, an interval that covers zero."
-        ),
-    }[row["verdict"]]
-    pair = Side("student", name), Side("student", lowest)
-    sizes = [str(size) for size in findings.sizes if findings.found(*pair, size, None)]
-    shares = [benchmark for benchmark in findings.shares if findings.found(*pair, None, benchmark)]
-    text = (
-        f"This pools the train size{'s' if len(sizes) > 1 else ''} {listed(sizes)} and "
-        f"{counted(len(shares), 'benchmark')} ({listed(shares)}), each weighing the same: "
-        f"{row['n']} questions, answered by students of both."
-    )
-    second = findings.found(Side("student", name), Side("student", lowest), None, None, LOGPROB)
+        return Paragraph(
+            "It takes students, their seed-only control and questions that both answered.", "It cannot be told here."
+        )
+    cell = f"{best[0]}/{best[1]}"
+    against = f"students of the same {best[0]} seed examples alone, trained for as many steps"
+    shares = [name for name in findings.shares if findings.found(Side("student", best[1]), CONTROL, best[0], name)]
+    text = f"{cell} was chosen on the dev questions; this is of {row['n']} others, {counted(len(shares), 'benchmark')} ({listed(shares)})."
+    second = findings.found(Side("student", best[1]), CONTROL, best[0], None, LOGPROB)
     if second is not None:
-        text += (
-            f" The second measure, the mean log-probability of the right answer, has less noise: "
-            f"{second['verdict']}, {gap_words(second)}."
+        text += f" By the mean log-probability of the right answer, which has less noise: {second['verdict']}, {gap_words(second)}."
+    if row["replicates"] == 1:
+        opening = (
+            f"Open: one replicate cannot tell a recipe from luck. This student of {cell} is {gap_words(row)} against one of the same "
+            "seed examples alone; the interval has the luck of the questions, not that of seeds and training."
+        )
+    elif row["replicates"] < FEWEST_REPLICATES:
+        opening = f"Open: {row['replicates']} replicates are too few for a verdict. Students of {cell} are {gap_words(row)} against {against}."
+    else:
+        opening = {
+            "higher": f"Yes: students of {cell} beat {against}, by {ahead_words(row)}.",
+            "lower": f"No: students of {cell} fell behind {against}: {gap_words(row)}.",
+        }.get(
+            row["verdict"],
+            f"No difference shown: students of {cell} are {gap_words(row)} against {against}, an interval that covers zero.",
         )
     return Paragraph(text, opening)
 
 
+def _pairs(findings: Findings) -> list[tuple[Side, Side, str]]:
+    """What the figure shows: every arm against the control, then every other arm against the first."""
+    arms = [Side("student", name) for name in findings.arms]
+    pairs = [(arm, CONTROL) for arm in arms] + [(arm, arms[0]) for arm in arms[1:]]
+    return [(a, b, f"{a.label} − {b.label}") for a, b in pairs]
+
+
+def _pooled(findings: Findings) -> pl.DataFrame:
+    """The comparisons of the figure over all sizes and benchmarks, with a label."""
+    found = [(label, findings.found(a, b, None, None)) for a, b, label in _pairs(findings)]
+    return pl.DataFrame([{"label": label, **row} for label, row in found if row is not None], infer_schema_length=None)
+
+
+def _replicates(findings: Findings, pooled: pl.DataFrame) -> pl.DataFrame:
+    """The difference of each replicate: label, replicate, difference."""
+    parts = [pl.DataFrame(schema={"label": str, "replicate": int, "difference": float})]
+    for a, b, label in _pairs(findings):
+        if label in pooled["label"]:
+            gaps = findings.gaps(findings.side(a), findings.side(b), findings.shares, same_size=True)
+            means = (
+                gaps.group_by("replicate", "benchmark")
+                .agg(pl.col("gap").mean())
+                .group_by("replicate")
+                .agg(pl.col("gap").mean())
+            )
+            parts.append(means.sort("replicate").select(pl.lit(label).alias("label"), "replicate", difference="gap"))
+    return pl.concat(parts)
+
+
 def _against_all(findings: Findings) -> str:
-    sentences = []
+    sentences = ["Of these students, by the luck of the questions alone:"] if _replicates_there(findings) == 1 else []
     for other, words in ((CONTROL, "a student trained on the same seed examples alone"), (BASE, "the untouched base")):
-        arms = [(name, findings.found(Side("student", name), other, None, None)) for name in findings.weights]
+        arms = [(name, findings.found(Side("student", name), other, None, None)) for name in findings.arms]
         found = [f"{name} {row['verdict']} ({gap_words(row, brief=True)})" for name, row in arms if row is not None]
         if found:
             sentences.append(f"Against {words}: {'; '.join(found)}.")
@@ -71,70 +106,93 @@ def _against_all(findings: Findings) -> str:
     return " ".join(sentences)
 
 
-def _verdicts(findings: Findings, name: str, lowest: str) -> Iterator[str]:
+def _verdicts(findings: Findings, name: str) -> Iterator[str]:
     several = len(findings.benchmarks) > 1
-    for size in findings.sizes:
+    first = Side("student", next(iter(findings.arms)))
+    for size in [*findings.sizes, *([None] if len(findings.sizes) > 1 else [])]:
         for benchmark in [*findings.benchmarks, *([None] if several else [])]:
-            row = findings.found(Side("student", name), Side("student", lowest), size, benchmark)
+            row = findings.found(Side("student", name), first, size, benchmark)
             if row is None:
                 continue
-            sentence = f"{size} seed examples, {benchmark or 'all benchmarks'}: {row['verdict']}, {gap_words(row)}"
-            second = findings.found(Side("student", name), Side("student", lowest), size, benchmark, LOGPROB)
+            place = f"{size} seed examples" if size else "all sizes"
+            sentence = f"{place}, {benchmark or 'all benchmarks'}: {row['verdict']}, {gap_words(row)}"
+            second = findings.found(Side("student", name), first, size, benchmark, LOGPROB)
             yield sentence + (f"; by log-probability {second['verdict']}." if second else ".")
+
+
+def _next(findings: Findings, chosen: Recommendation) -> Iterator[str]:
+    """What would settle what is open, with the setting that does it."""
+    replicates = _replicates_there(findings)
+    if 0 < replicates < FEWEST_REPLICATES:
+        yield (
+            f"A verdict on the recipe takes at least {FEWEST_REPLICATES} replicates, and there {'is' if replicates == 1 else 'are'} "
+            f"{replicates}: set replicates = {FEWEST_REPLICATES} in the profile's grid, and run nomad-assets run, which makes the new ones alone."
+        )
+    if findings.floors():
+        yield "The base model is too weak for these questions, or they are too hard: choose a larger one, or easier questions."
+    unfilled = findings.data.corpora.filter(pl.col("kept") < pl.col("keep_target"))
+    if len(unfilled):
+        yield "Some corpora are not full: raise synthesis.target and synthesis.max_attempts, or lower curation.keep."
+    if chosen.cell is None and chosen.best is not None:
+        yield (
+            "Read the kept rows below. Where many are wrong, verify them (curation.min_agreement, curation.check_arithmetic, a verifier of "
+            "your own) or name a better synthesis.answerer; where most are right, the base model may have nothing to learn from them."
+        )
+
+
+def _replicates_there(findings: Findings) -> int:
+    return findings.comparisons["replicates"].max() or 0
 
 
 def _caveats(findings: Findings) -> list[str]:
     data, notes = findings.data, []
-    counts = data.results.group_by("benchmark", maintain_order=True).agg(pl.col("question_id").n_unique())
-    text = "Questions: " + listed(f"{n} in {name}" for name, n in counts.iter_rows()) + "."
+    counts = data.results.group_by("benchmark", "split", maintain_order=True).agg(pl.col("question_id").n_unique())
+    named = [f"{n} in {name}{' for choices' if split == 'dev' else ''}" for name, split, n in counts.iter_rows()]
+    text = f"Questions: {listed(named)}."
     single = findings.comparisons.filter(
-        (pl.col("unit") == "share") & pl.col("a").is_in(list(findings.weights))
+        (pl.col("unit") == "share") & pl.col("a").is_in(list(findings.arms))
         & pl.col("train_size").is_not_null() & pl.col("benchmark").is_not_null()
     )  # fmt: skip
     half = (single["high"] - single["low"]).median()
     if half:
         text += (
             f" On one benchmark at one size an interval reaches about {half * 50:.1f} points to either side; "
-            "smaller effects cannot be seen with so few questions."
+            "smaller effects cannot be seen with so few questions and replicates."
         )
     notes.append(text)
     replicates = data.results.filter(pl.col("kind") == "student")["replicate"].n_unique()
     if replicates > 1:
         notes.append(
-            f"Scores are averaged over {replicates} replicates, which differ by up to {_spread(findings)} within "
-            "a cell; intervals cover the choice of questions only."
-        )
-    else:
-        notes.append(
-            "One replicate: the intervals cover the choice of questions, not the luck of training. "
-            "Another random seed can move a score by more; set replicates to see by how much."
+            f"{replicates} replicates, which differ by up to {_spread(findings)} within a cell. Intervals have the luck of the "
+            "questions and of seeds, training and sampling."
         )
     notes.append(
-        "At 95%, about one in twenty intervals misses zero where there is no difference. With fewer than "
-        f"{settling_questions()} questions answered differently an interval is extended to zero, for no such result "
-        "settles anything."
+        "At 95%, about one in twenty intervals misses zero where there is no difference, and this page has many; the figure's "
+        "comparisons are corrected for that (Holm)."
     )
     notes += [
         unfilled_target(cell) for cell in data.corpora.iter_rows(named=True) if cell["kept"] < cell["keep_target"]
     ]
-    for name, metric in findings.shares.items():
-        best = data.scores.filter((pl.col("benchmark") == name) & (pl.col("metric") == metric))["mean"].max()
-        if best is not None and best <= FLOOR:
-            notes.append(
-                f"{name}: no model has more than {percent(best)} right, so it can hardly tell models apart by "
-                f"{metric}; read the log-probability there."
-            )
+    for name, best in findings.floors().items():
+        notes.append(
+            f"{name}: no model has more than {percent(best)} right, so it can hardly tell models apart by "
+            f"{findings.shares[name]}; read the log-probability there."
+        )
     return notes
 
 
 def _spread(findings: Findings) -> str:
-    """Largest gap between two replicates of one size and prompt loss, in their mean over benchmarks."""
-    metrics = pl.DataFrame({"benchmark": list(findings.shares), "metric": list(findings.shares.values())})
-    students = findings.data.scores.filter(pl.col("kind") == "student").join(metrics.cast(pl.String), on=METRIC_KEY)
-    means = students.group_by("train_size", "prompt_loss", "replicate").agg(pl.col("mean").mean())
-    gaps = means.group_by("train_size", "prompt_loss").agg(gap=pl.col("mean").max() - pl.col("mean").min())
+    """Largest gap between two replicates of one size and arm, in their mean over benchmarks."""
+    shares = pl.DataFrame({"benchmark": list(findings.shares), "metric": list(findings.shares.values())})
+    students = findings.values.filter(kind="student", split="test").join(
+        shares.cast(pl.String), on=["benchmark", "metric"]
+    )
+    cell = ["train_size", "arm", "replicate"]
+    means = students.group_by(*cell, "benchmark").agg(pl.col("value").mean()).group_by(cell).agg(pl.col("value").mean())
+    gaps = means.group_by("train_size", "arm").agg(gap=pl.col("value").max() - pl.col("value").min())
     return "an unknown amount" if gaps.is_empty() else f"{gaps['gap'].max() * 100:.1f} points"
 
 
 def _arm(findings: Findings, name: str) -> str:
-    return f"{name} (prompt loss weight {findings.weights[name]:g})"
+    weight = findings.arms[name]
+    return f"{name} (the untouched model)" if weight is None else f"{name} (prompt loss weight {weight:g})"

@@ -1,20 +1,20 @@
-"""Paired comparisons of students, controls and the base model, question by question.
+"""Paired comparisons of students, controls and the base model, replicate by replicate and question by question.
 
 Worked example: two questions, one replicate. `unmasked` (w = 1) is right on both, `masked` (w = 0) on the first only.
-The paired differences are 0 and 1, their mean is 50 points; with two questions no interval can settle it, so the
-verdict is "no difference shown". Replicates are averaged per question first; over several benchmarks each weighs the
-same, over several train sizes a question's differences are averaged.
+The paired differences are 0 and 1, their mean is 50 points. Over several benchmarks each weighs the same, over several train
+sizes a question's differences are averaged. With one replicate the interval has the luck of the questions alone, and speaks of
+these two students; with several it has that of seeds, training and sampling too, and speaks of the recipe (crossed.py).
+Only test questions are compared on.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 
 from nomad_assets.errors import NomadError
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
-from nomad_assets.recipe.evaluation.statistics import Difference, stratified_bootstrap
+from nomad_assets.recipe.evaluation.crossed import CONFIDENCE, Crossed, crossed, holm
 from nomad_assets.recipe.report.report_data import ReportData
 
 LOGPROB = LOG_PROBABILITY
@@ -22,38 +22,37 @@ LOWER_IS_BETTER = frozenset(
     {"perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter", "wer"}
 )
 """Metrics of lm-evaluation-harness that fall as models improve: shown, never pooled or used to recommend."""
+FLOOR = 0.02
+"""Best share right below which a benchmark is called too hard for these models to be told apart by."""
 METRIC_KEY = ["benchmark", "metric"]
 """Columns that name a score: a benchmark has several metrics."""
 COMPARISON_SCHEMA = {
     "comparison": pl.String, "a": pl.String, "b": pl.String, "train_size": pl.Int64, "benchmark": pl.String,
-    "measure": pl.String, "metric": pl.String, "unit": pl.String, "n": pl.Int64, "difference": pl.Float64,
-    "low": pl.Float64, "high": pl.Float64, "verdict": pl.String,
+    "measure": pl.String, "metric": pl.String, "unit": pl.String, "n": pl.Int64, "replicates": pl.Int64,
+    "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p": pl.Float64, "verdict": pl.String,
 }  # fmt: skip
 
 
 class Side(NamedTuple):
-    """One side of a comparison: students of a prompt loss, the controls, or the base model."""
+    """One side of a comparison: students of an arm, the controls, or the base model."""
 
     kind: str
-    prompt_loss: str | None = None
+    arm: str | None = None
 
     @property
     def label(self) -> str:
-        return {"base": "untouched base", "control": "seed-only control"}.get(self.kind) or str(self.prompt_loss)
+        return {"base": "untouched base", "control": "seed-only control"}.get(self.kind) or str(self.arm)
 
 
 BASE, CONTROL = Side("base"), Side("control")
 
 
 class Findings:
-    """The numbers of the report: primary metrics, prompt losses, train sizes and paired comparisons."""
+    """The numbers of the report: primary metrics, arms, train sizes and paired comparisons."""
 
     def __init__(self, data: ReportData):
-        missing = [key for key in ("bootstrap_resamples", "seed") if key not in data.settings]
-        if missing:
-            raise NomadError(f"report settings: {', '.join(missing)}: missing; every interval depends on it")
         self.data = data
-        self.values = _question_means(data.results)
+        self.values = _checked(data.results)
         self.benchmarks = list(data.scores["benchmark"].unique(maintain_order=True))
         self.metrics = {
             name: list(data.scores.filter(pl.col("benchmark") == name)["metric"].unique(maintain_order=True))
@@ -63,35 +62,53 @@ class Findings:
         self.shares = {n: m for n, m in self.primary.items() if _is_share(data, n, m)}
         """Benchmarks with a primary metric that is a share, more is better: the ones that can be pooled."""
         self.logprobs = {n: LOGPROB for n, m in self.metrics.items() if LOGPROB in m and m[0] != LOGPROB}
-        students = data.scores.filter(pl.col("kind") == "student").sort("weight", "prompt_loss")
-        self.weights = dict(students.select("prompt_loss", "weight").unique(maintain_order=True).iter_rows())
-        """Prompt loss weight by name, lowest first."""
+        students = data.scores.filter(pl.col("kind") == "student").sort("prompt_loss", "arm", nulls_last=True)
+        self.arms = dict(students.select("arm", "prompt_loss").unique(maintain_order=True).iter_rows())
+        """Prompt loss weight by name, lowest first; at the end the arms of the untouched model, which have None."""
+        self.weights = {name: weight for name, weight in self.arms.items() if weight is not None}
+        """The arms that are trained."""
         self.sizes = data.scores["train_size"].drop_nulls().unique().sort().to_list()
-        self.comparisons = pl.DataFrame(list(self._compare_all()), schema=COMPARISON_SCHEMA)
+        self.comparisons = pl.DataFrame(list(_corrected(list(self._compare_all()))), schema=COMPARISON_SCHEMA)
 
-    def side(self, side: Side, size: int | None = None) -> pl.DataFrame:
-        """Per-question values of one side; all sizes when `size` is None."""
-        chosen = self.values.filter(pl.col("kind") == side.kind)
-        if side.prompt_loss is not None:
-            chosen = chosen.filter(pl.col("prompt_loss") == side.prompt_loss)
+    def side(self, side: Side, size: int | None = None, split: str = "test") -> pl.DataFrame:
+        """Values of one side, by replicate and question; all sizes when `size` is None."""
+        chosen = self.values.filter(kind=side.kind, split=split)
+        if side.arm is not None:
+            chosen = chosen.filter(pl.col("arm") == side.arm)
         return chosen if size is None else chosen.filter(pl.col("train_size") == size)
 
-    def difference(
-        self, a: pl.DataFrame, b: pl.DataFrame, metrics: dict[str, str], *, same_size: bool
-    ) -> Difference | None:
-        """Mean over benchmarks of the paired difference a − b; None when they share no question."""
+    def floors(self) -> dict[str, float]:
+        """Benchmarks on which no model is right often enough to be told apart by: the best share."""
+        best = {
+            name: self.data.scores.filter(benchmark=name, metric=metric)["mean"].max()
+            for name, metric in self.shares.items()
+        }
+        return {name: share for name, share in best.items() if share is not None and share <= FLOOR}
+
+    def gaps(self, a: pl.DataFrame, b: pl.DataFrame, metrics: dict[str, str], *, same_size: bool) -> pl.DataFrame:
+        """Paired differences a − b: benchmark, question_id, cluster, replicate, gap; sizes averaged.
+
+        Only replicates that have all the sizes and questions that any of them has: others would compare something else.
+        """
         chosen = pl.DataFrame(
             {"benchmark": list(metrics), "metric": list(metrics.values())}, schema=dict.fromkeys(METRIC_KEY, pl.String)
         )
-        on = [*METRIC_KEY, "question_id", *(["train_size"] if same_size else [])]
+        repeated = not b["replicate"].is_null().all()  # the base model has no replicates
+        on = [*METRIC_KEY, "question_id", *(["train_size"] if same_size else []), *(["replicate"] if repeated else [])]
         right = b.select(*on, other="value")
         pairs = a.join(chosen, on=METRIC_KEY).join(right, on=on).with_columns(gap=pl.col("value") - pl.col("other"))
-        # The same questions come back at every size: they are the unit that is resampled, so sizes average first.
-        gaps = pairs.group_by("benchmark", "question_id").agg(pl.col("gap").mean()).sort("benchmark", "question_id")
-        if gaps.is_empty():
-            return None
-        strata = [stratum["gap"].to_numpy() for stratum in gaps.partition_by("benchmark", maintain_order=True)]
-        return self._bootstrap(strata)
+        whole = pl.len().over("replicate")
+        pairs = pairs.filter(whole == whole.max())
+        # The same questions come back at every size: they are the unit that is drawn, so sizes average first.
+        by = ["benchmark", "question_id", "cluster", "replicate"]
+        return pairs.group_by(by).agg(pl.col("gap").mean()).sort(by)
+
+    def difference(
+        self, a: pl.DataFrame, b: pl.DataFrame, metrics: dict[str, str], *, same_size: bool
+    ) -> Crossed | None:
+        """Mean over benchmarks of the paired difference a − b; None when they share no question."""
+        gaps = self.gaps(a, b, metrics, same_size=same_size)
+        return None if gaps.is_empty() else paired_difference(gaps)
 
     def found(self, a: Side, b: Side, size: int | None, benchmark: str | None, measure: str = "primary") -> dict | None:
         """The row of `comparisons` for these two sides, or None if it could not be made."""
@@ -103,18 +120,13 @@ class Findings:
         return rows.row(0, named=True) if len(rows) else None
 
     def pairs(self) -> list[tuple[Side, Side]]:
-        """Other weights against the lowest, every weight against control and base, control against base."""
-        arms = [Side("student", name) for name in self.weights]
+        """Other arms against the lowest weight, every arm against control and base, control against base."""
+        arms = [Side("student", name) for name in self.arms]
         kinds = set(self.data.scores["kind"])
         pairs = [(arm, arms[0]) for arm in arms[1:]]
         pairs += [(arm, CONTROL) for arm in arms if "control" in kinds]
         pairs += [(arm, BASE) for arm in [*arms, CONTROL] if {"base", arm.kind} <= kinds]
         return pairs
-
-    def _bootstrap(self, strata: list[np.ndarray]) -> Difference:
-        settings = self.data.settings
-        seed = int(settings["seed"]) % 2**63  # a profile's seed may be negative, numpy's may not
-        return stratified_bootstrap(strata, resamples=int(settings["bootstrap_resamples"]), seed=seed)
 
     def _compare_all(self) -> Iterator[dict]:
         primary = [("primary", None, self.shares), *(("primary", n, {n: m}) for n, m in self.primary.items())]
@@ -132,20 +144,43 @@ class Findings:
                     yield {
                         "comparison": f"{a.label} vs {b.label}", "a": a.label, "b": b.label, "train_size": size,
                         "benchmark": benchmark, "measure": measure, "metric": " / ".join(sorted(set(metrics.values()))),
-                        "unit": unit, "n": result.n, "difference": result.mean, "low": result.low,
-                        "high": result.high, "verdict": result.verdict,
+                        "unit": unit, "n": result.n, "replicates": result.replicates, "difference": result.mean,
+                        "low": result.low, "high": result.high, "p": result.p, "verdict": result.verdict,
                     }  # fmt: skip
 
 
-def _question_means(results: pl.DataFrame) -> pl.DataFrame:
-    """One value a side, size, benchmark, metric and question: replicates averaged."""
+def paired_difference(gaps: pl.DataFrame) -> Crossed | None:
+    """Of what `Findings.gaps` gives; None when no question was answered in every replicate."""
+    wide = gaps.pivot(
+        "replicate", index=["benchmark", "question_id", "cluster"], values="gap", maintain_order=True
+    ).drop_nulls()
+    if wide.is_empty():
+        return None
+    values = wide.select(pl.exclude("benchmark", "question_id", "cluster")).to_numpy().T
+    return crossed(values, wide["cluster"].to_list(), wide["benchmark"].to_list())
+
+
+def _corrected(rows: list[dict]) -> list[dict]:
+    """Verdicts over all sizes and benchmarks stand together at the head of the report: Holm's correction is for these."""
+    heads = [
+        row for row in rows
+        if row["train_size"] is None and row["benchmark"] is None and row["measure"] == "primary"
+        and row["p"] is not None and row["b"] != BASE.label
+    ]  # fmt: skip
+    for row, p in zip(heads, holm([row["p"] for row in heads]), strict=True):
+        if p >= 1 - CONFIDENCE and row["verdict"] in ("higher", "lower"):
+            row["verdict"] = "no difference shown"
+        row["p"] = p
+    return rows
+
+
+def _checked(results: pl.DataFrame) -> pl.DataFrame:
     bad = results.filter(pl.col("value").is_null() | ~pl.col("value").is_finite())
     if len(bad):
-        where = ["kind", "train_size", "arm", "benchmark", "metric"]
+        where = ["kind", "train_size", "replicate", "arm", "benchmark", "metric"]
         cases = bad.head(20).select(*where, "question_id", "value").to_dicts()
         raise NomadError(f"report: {len(bad)} results are not a finite number, first in {cases[0]}", cases)
-    by = ["kind", "prompt_loss", "train_size", *METRIC_KEY, "question_id"]
-    return results.group_by(by, maintain_order=True).agg(pl.col("value").mean())
+    return results
 
 
 def _is_share(data: ReportData, benchmark: str, metric: str) -> bool:

@@ -3,9 +3,10 @@
 import numpy as np
 import polars as pl
 
+from nomad_assets.cells import Cell
 from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.report.blocks import Block, Bullets, Columns, Example, Paragraph, Picture, Reader, Table
-from nomad_assets.recipe.report.formatting import duration, number, percent, ratio
+from nomad_assets.recipe.report.formatting import cell_label, duration, number, percent, ratio
 from nomad_assets.recipe.report.report_data import STEP_SECONDS, ReportData
 
 SHOWN_CHARACTERS = 700
@@ -13,17 +14,23 @@ READER_ROWS = 2000
 """Rows of all cells together that the reader holds."""
 SHOWN_ROWS = 3
 """Rows shown of each arm, once for kept and once for dropped ones."""
+PLACE = ["train_size", "replicate", "arm"]
+
+
+def in_order(cells: pl.DataFrame) -> pl.DataFrame:
+    """Cells by size and replicate, the lowest prompt loss weight first and arms without one last."""
+    return cells.sort("train_size", "replicate", "prompt_loss", "arm", nulls_last=True)
 
 
 def costs(data: ReportData) -> list[Block]:
     """What each cell asked its teacher for, what was kept of it, and what that took."""
     rows = []
-    for c in data.corpora.sort("train_size", "weight", "arm").iter_rows(named=True):
+    for c in in_order(data.corpora).iter_rows(named=True):
         tokens = (c["prompt_tokens"] or 0) + (c["response_tokens"] or 0)
         seconds = [c[step] for step in STEP_SECONDS[:3]]
         making = None if None in seconds else sum(seconds)
         rows.append(
-            [f"{c['train_size']}/{c['arm']}", str(c["attempts"]), ratio(c["prompts_completed"], c["attempts"])]
+            [cell_label(c), str(c["attempts"]), ratio(c["prompts_completed"], c["attempts"])]
             + [str(c["completed"]), f"{c['kept']} of {c['keep_target']}", ratio(c["kept"], c["attempts"])]
             + [f"{tokens / c['kept']:,.0f}" if c["kept"] else "–"]
             + [duration(making / c["kept"]) if c["kept"] and making is not None else "–"]
@@ -42,7 +49,7 @@ def costs(data: ReportData) -> list[Block]:
 
 def unfilled_target(cell: dict) -> str:
     """The sentence on a cell, a row of `corpora`, that kept fewer rows than its target."""
-    label = f"{cell['train_size']}/{cell['arm']}"
+    label = cell_label(cell)
     kept = "no row was kept" if cell["kept"] == 0 else f"{cell['kept']} rows kept"
     return (
         f"{label} could not fill its keep target: {kept} of {cell['keep_target']} wanted, from {cell['completed']} "
@@ -55,20 +62,20 @@ def dropped_rows(data: ReportData) -> list[Block]:
     reasons = [r for r in totals["reason"] if r != "kept"]
     if not reasons:
         return [Paragraph("No row was dropped.")]
-    counts = {(r["train_size"], r["arm"], r["reason"]): r["rows"] for r in data.reasons.iter_rows(named=True)}
-    cells = data.reasons.select("train_size", "arm").unique().sort("train_size", "arm").iter_rows()
+    counts = {(cell_label(r), r["reason"]): r["rows"] for r in data.reasons.iter_rows(named=True)}
+    cells = data.reasons.select(PLACE).unique().sort(PLACE).iter_rows(named=True)
     order = [*reasons, "kept"]
-    rows = [[f"{s}/{a}", *(str(counts.get((s, a, reason), 0)) for reason in order)] for s, a in cells]
+    rows = [[cell_label(c), *(str(counts.get((cell_label(c), reason), 0)) for reason in order)] for c in cells]
     return [Table("Rows by the reason they were dropped for, and those kept.", ["Cell", *order], rows)]
 
 
 def lenses(data: ReportData) -> list[Block]:
     """Relevance and novelty by cell, and their figures."""
     rows = [
-        [f"{c['train_size']}/{c['arm']}"]
+        [cell_label(c)]
         + [number(c[k]) for k in ("relevance_all", "relevance_kept", "novelty_all", "novelty_kept")]
         + [percent(c["distinct_prompts"])]
-        for c in data.corpora.sort("train_size", "weight", "arm").iter_rows(named=True)
+        for c in in_order(data.corpora).iter_rows(named=True)
     ]
     text = (
         "Relevance is similarity to the target distribution, novelty is distance from the seed examples the teacher "
@@ -83,13 +90,11 @@ def lenses(data: ReportData) -> list[Block]:
         alt = "Relevance against novelty of sampled rows, coloured by arm, and of the seed examples in grey."
         blocks.append(Picture.of(plots.relevance_against_novelty(points), alt))
     if len(data.novelty_curve):
-        curve = data.novelty_curve.sort("train_size", "arm", "rows")
+        # Dozens of lines cannot be told apart, and replicates of a cell show the same course.
+        curve = data.novelty_curve.filter(replicate=0).sort(*PLACE, "rows")
         curve = curve.with_columns(label=pl.format("{}/{}", "train_size", "arm"))
         alt = "Novelty of what adding rows brings against corpus size, a line for each cell; falling means repetition."
-        # Dozens of lines cannot be told apart, and replicates of a cell show the same course.
-        others = data.corpora.filter(pl.col("replicate") > 0).select("train_size", "arm")
-        if len(others):
-            curve = curve.join(others, on=["train_size", "arm"], how="anti", maintain_order="left")
+        if data.novelty_curve["replicate"].max() > 0:
             alt += " First replicates only."
         blocks.append(Picture.of(plots.novelty_against_size(curve), alt))
     return blocks
@@ -99,9 +104,9 @@ def row_points(data: ReportData) -> pl.DataFrame:
     """Sampled rows of all arms and the seed examples of the largest size, as `plots.relevance_against_novelty` takes
     them."""
     scored = data.rows.drop_nulls(["relevance", "novelty"])
-    order = data.corpora.select("arm", "weight").unique()
+    order = data.corpora.select("arm", "prompt_loss").unique()
     columns = ["arm", "relevance", "novelty", "train_size", "id", "reason", "prompt"]
-    ordered = scored.join(order, on="arm", how="left").sort("weight", "arm", "id").select(columns)
+    ordered = scored.join(order, on="arm", how="left").sort("prompt_loss", "arm", "id", nulls_last=True).select(columns)
     if ordered.is_empty() or data.seeds.is_empty():
         return ordered
     largest = data.seeds.filter(pl.col("train_size") == pl.col("train_size").max())
@@ -111,18 +116,19 @@ def row_points(data: ReportData) -> pl.DataFrame:
 
 
 def examples(data: ReportData, recommended: str | None) -> list[Block]:
-    """Random kept and dropped rows of the lowest and the highest weight at one size, side by side."""
+    """Random kept and dropped rows of the first and the last arm at one size, side by side, of the first replicate."""
     if data.rows.is_empty():
         return [Paragraph("There are no rows to show.")]
-    weights = data.corpora.select("arm", "weight").unique().sort("weight", "arm")
+    every = data.corpora.select("arm", "prompt_loss").unique().sort("prompt_loss", "arm", nulls_last=True)["arm"]
     sizes = data.rows["train_size"].unique().sort().to_list()
-    size = int(recommended.split("/")[0]) if recommended else sizes[-1]
+    size = Cell.of_label(recommended).train_size if recommended else sizes[-1]
     size = size if size in sizes else sizes[-1]
-    present = set(data.rows.filter(pl.col("train_size") == size)["arm"])
-    arms = [arm for arm in weights["arm"] if arm in present] or sorted(present)
+    shown = data.rows.filter(train_size=size).filter(pl.col("replicate") == pl.col("replicate").min())
+    present = set(shown["arm"])
+    arms = [arm for arm in every if arm in present] or sorted(present)
     columns: dict[str, list[Example]] = {}
     for place, arm in enumerate(dict.fromkeys([arms[0], arms[-1]])):
-        pool = data.rows.filter((pl.col("train_size") == size) & (pl.col("arm") == arm)).sort("id")
+        pool = shown.filter(arm=arm).sort("id")
         generator = np.random.default_rng([int(data.settings["seed"]) % 2**63, size, place])
         for heading, part in (
             ("kept", pool.filter(pl.col("verdict") == "kept")),
@@ -143,8 +149,8 @@ def examples(data: ReportData, recommended: str | None) -> list[Block]:
 
 
 def _reader(data: ReportData, size: int, arms: list[str]) -> Reader:
-    cells = data.rows.select("train_size", "arm").n_unique()
-    chosen = data.rows.with_columns(place=pl.int_range(pl.len()).over("train_size", "arm", "verdict"))
+    cells = data.rows.select(PLACE).n_unique()
+    chosen = data.rows.with_columns(place=pl.int_range(pl.len()).over(*PLACE, "verdict"))
     chosen = chosen.filter(pl.col("place") < max(2, READER_ROWS // cells // 2))
     chosen = chosen.gather_every(max(1, -(-chosen.height // READER_ROWS)))
     rows = []
@@ -152,7 +158,7 @@ def _reader(data: ReportData, size: int, arms: list[str]) -> Reader:
         shown = _example(row)
         rows.append(
             {
-                "cell": f"{row['train_size']}/{row['arm']}", "reason": row["reason"],
+                "cell": cell_label(row), "reason": row["reason"],
                 "title": shown.title, "facts": shown.facts, "parts": shown.parts,
             }
         )  # fmt: skip

@@ -3,13 +3,22 @@
 A gap is a row of `comparisons`. A value that is not known is an en dash; a negative number has a true minus sign.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from nomad_assets.cells import Cell
 from nomad_assets.recipe.report.comparisons import Side
 
 
-def model_label(kind: str, size: int | None, arm: str | None) -> str:
-    return f"{size}/{arm}" if kind == "student" else Side(kind).label + (f", {size} seeds" if kind == "control" else "")
+def cell_label(row: Mapping) -> str:
+    """The label of a row's cell, such as 64/unmasked; replicates behind the first have theirs in it."""
+    return Cell(row["train_size"], row["arm"], row["replicate"] or 0).label
+
+
+def model_label(row: Mapping) -> str:
+    """What a model is called, by its kind and cell."""
+    if row["kind"] == "student":
+        return cell_label(row)
+    return Side(row["kind"]).label + (f", {cell_label(row)} seeds" if row["kind"] == "control" else "")
 
 
 def gap_words(row: dict, *, brief: bool = False) -> str:

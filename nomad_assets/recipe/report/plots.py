@@ -122,8 +122,8 @@ def novelty_against_size(frame: pl.DataFrame) -> "alt.Chart":
 def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt.LayerChart":
     """Scores against train size, error bars their 95% intervals.
 
-    `scores`: kind, train_size, prompt_loss, weight, replicate, benchmark, metric, mean, low, high. One line per prompt
-    loss through the mean of its replicates, the control dashed, the untouched base model as a horizontal band.
+    `scores`: kind, train_size, replicate, arm, prompt_loss, benchmark, metric, mean, low, high. One line per arm
+    through the mean of its replicates, the control dashed, the untouched base model as a horizontal band.
     Shares are drawn in percent.
     """
     import altair as alt
@@ -132,11 +132,13 @@ def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt
     share = not chosen.is_empty() and chosen["low"].min() >= 0 and chosen["high"].max() <= 1
     unit = "%" if share else "nats per token" if metric == "answer_logprob" else "score"
     chosen = chosen.with_columns(pl.col("mean", "low", "high") * (100 if share else 1))
-    students = chosen.filter(pl.col("kind") == "student").sort("weight", "prompt_loss", "train_size", "replicate")
+    students = chosen.filter(pl.col("kind") == "student").sort(
+        "prompt_loss", "arm", "train_size", "replicate", nulls_last=True
+    )
     control = chosen.filter(pl.col("kind") == "control").sort("train_size")
     base = chosen.filter(pl.col("kind") == "base").head(1)
-    names = students["prompt_loss"].unique(maintain_order=True).to_list()
-    lines = pl.concat([students.with_columns(model=pl.col("prompt_loss")), control.with_columns(model=pl.lit(CONTROL))])
+    names = students["arm"].unique(maintain_order=True).to_list()
+    lines = pl.concat([students.with_columns(model=pl.col("arm")), control.with_columns(model=pl.lit(CONTROL))])
     models = [*names, *([CONTROL] if control.height else [])]
     # Side by side rather than on top of each other; the axis is log2, so this is the same shift everywhere.
     shifts = {name: 0.09 * (place - (len(models) - 1) / 2) for place, name in enumerate(models)}
@@ -177,20 +179,47 @@ def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt
     return _styled(alt.layer(*layers).properties(title=benchmark))
 
 
+def forest(pooled: pl.DataFrame, replicates: pl.DataFrame) -> "alt.LayerChart":
+    """Differences with their intervals, one line a comparison, and a dot for each replicate.
+
+    `pooled`: label, difference, low, high, as shares; `replicates`: label, replicate, difference. Drawn in points.
+    """
+    import altair as alt
+
+    pooled = pooled.select("label", pl.col("difference", "low", "high") * 100)
+    dots = replicates.with_columns(pl.col("difference") * 100)
+    y = alt.Y("label:N", title=None, sort=None, axis=alt.Axis(labelLimit=260))
+    facts = [_shown("label", "comparison"), _shown("difference", "points", "+.1f")]
+    interval = [*facts, _shown("low", "95% from", "+.1f"), _shown("high", "to", "+.1f")]
+    zero = _chart(pl.DataFrame({"zero": [0.0]})).mark_rule(color=INK, strokeDash=[3, 3])
+    layers = [
+        zero.encode(x="zero:Q"),
+        _chart(pooled).mark_rule(strokeWidth=2, color=COLOURS[0]).encode(x=_x("low", "difference in points"), x2="high:Q", y=y),
+        _chart(dots).mark_point(size=26, opacity=0.8, color=INK).encode(
+            x=_x("difference", "difference in points"), y=y, tooltip=[*facts, _shown("replicate", "replicate", "d")]
+        ),
+        _chart(pooled).mark_point(filled=True, size=90, opacity=1, color=COLOURS[0], shape="diamond").encode(
+            x=_x("difference", "difference in points"), y=y, tooltip=interval
+        ),
+    ]  # fmt: skip
+    width, _ = SIZE
+    return _styled(alt.layer(*layers)).properties(width=width, height=alt.Step(26))
+
+
 def relevance_novelty_by_cell(corpora: pl.DataFrame) -> "alt.LayerChart":
     """Each cell's corpus by mean novelty and relevance: hollow for all completed rows, filled for the kept ones.
 
-    `corpora`: train_size, prompt_loss, weight, relevance_all, relevance_kept, novelty_all, novelty_kept. The number
+    `corpora`: train_size, arm, prompt_loss, relevance_all, relevance_kept, novelty_all, novelty_kept. The number
     beside a point is its train size.
     """
     import altair as alt
 
-    ordered = corpora.sort("weight", "prompt_loss", "train_size")
-    series = _series("prompt_loss", ordered["prompt_loss"])
+    ordered = corpora.sort("prompt_loss", "arm", "train_size", nulls_last=True)
+    series = _series("arm", ordered["arm"])
     names = ["novelty_all", "relevance_all", "novelty_kept", "relevance_kept"]
-    cells = ordered.select("train_size", "prompt_loss", pl.col(names).cast(pl.Float64))
+    cells = ordered.select("train_size", "arm", pl.col(names).cast(pl.Float64))
     x_name, y_name = "mean novelty (distance from the seeds)", "mean relevance (similarity to target)"
-    facts = [_shown("prompt_loss", "arm"), _shown("train_size", "train size", "d")]
+    facts = [_shown("arm", "arm"), _shown("train_size", "train size", "d")]
 
     def at(rows: str) -> dict:
         return {"x": _x(f"novelty_{rows}", x_name), "y": _y(f"relevance_{rows}", y_name)}

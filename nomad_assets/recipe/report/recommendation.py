@@ -1,8 +1,9 @@
-"""Which cell to use, and why.
+"""Which cell to use, and why; or none.
 
-Worked example: 64/unmasked has the best mean, 55.0%, and 16/unmasked has 54.0%, an interval of the difference that
-covers zero. The log-probability of the right answers does not tell them apart either, so the one whose corpus took fewer
-generated tokens is recommended. Times do not decide: the same artifacts must give the same answer on a busy machine.
+The choice is made on the dev questions, and what is said of it comes from the test questions. Worked example: 64/unmasked has
+the best mean, 55.0%, and 16/unmasked has 54.0%, an interval of the difference that covers zero. The one that gives the right
+answers the higher log-probability is chosen. Where the control of its size is ahead of it, on either set of questions, no cell
+is recommended: the seed examples alone serve better.
 """
 
 from typing import NamedTuple
@@ -10,62 +11,90 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from nomad_assets.recipe.report.comparisons import BASE, CONTROL, METRIC_KEY, Findings, Side
+from nomad_assets.cells import Cell
+from nomad_assets.recipe.report.comparisons import BASE, CONTROL, Findings, Side
 from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
 
 Group = tuple[int, str]
-"""Train size and prompt loss: the replicates of one choice."""
+"""Train size and arm: the replicates of one choice."""
 
 
 class Recommendation(NamedTuple):
     cell: str | None
-    """Label of the recommended cell, such as 64/unmasked."""
+    """Label of the recommended cell, such as 64/unmasked; None where the seeds alone serve better, or nothing can be said."""
     choice: str
     """The opening words."""
     why: str
+    best: Group | None = None
+    """What was chosen on the dev questions, recommended or not."""
 
 
 def recommend(findings: Findings) -> Recommendation:
-    """The best mean over benchmarks; among those not shown to be below it, log-probability and then cost decide."""
+    """The best mean over benchmarks; among those not shown to be below it, log-probability decides."""
     means = _group_means(findings, findings.shares)
     if not means:
-        return Recommendation(None, "None.", "No cell has been scored on every benchmark by a share of right answers.")
+        why = "No cell has been scored on every benchmark by a share of right answers."
+        if findings.values.filter(split="dev").is_empty() and not findings.values.is_empty():
+            why = "No questions were set apart for choices (benchmarks.*.dev = 0)."
+        return Recommendation(None, "None.", why)
     # Python's max keeps the first of equals: sorted, so that the smaller size and lower weight win.
-    groups = sorted(means, key=lambda g: (g[0], findings.weights[g[1]], g[1]))
+    groups = sorted(means, key=lambda g: (g[0], list(findings.arms).index(g[1])))
     best = max(groups, key=means.__getitem__)
     tied = [g for g in groups if g == best or not _apart(findings, best, g, findings.shares)]
     chosen, reason = _break_tie(findings, best, tied)
+    over = f"mean over {counted(len(findings.shares), 'benchmark')} on the dev questions: {percent(means[chosen])}"
+    if ahead := _control_ahead(findings, chosen, means[chosen]):
+        return Recommendation(
+            None,
+            "None: train on the seeds alone.",
+            f"Of {counted(len(groups), 'cell')}, {_label(chosen)} was chosen ({over}). {ahead}",
+            chosen,
+        )
     cell = _best_replicate(findings, chosen)
-    over = f"mean over {counted(len(findings.shares), 'benchmark')}: {percent(means[chosen])}"
     if len(groups) == 1:
-        why = f"It is the only cell that was scored on every benchmark, {over}."
+        why = f"It is the only cell that was scored on every benchmark; {over}."
     elif chosen == best:
         why = f"It has the best {over}; {counted(len(groups), 'cell')} compared."
     else:
         why = (
-            f"The best mean is {percent(means[best])} ({_label(best)}), but {_label(chosen)} "
+            f"The best mean on the dev questions is {percent(means[best])} ({_label(best)}), but {_label(chosen)} "
             f"({percent(means[chosen])}) is not shown to be below it."
         )
     why += reason + _against(findings, chosen, CONTROL) + _against(findings, chosen, BASE)
     if cell != _label(chosen):
         why += " Replicates are averaged for this choice; the label names the replicate with the best mean."
-    return Recommendation(cell, f"{cell}.", why)
+    return Recommendation(cell, f"{cell}.", why, chosen)
+
+
+def _control_ahead(findings: Findings, group: Group, mean: float) -> str | None:
+    """The sentence that says where the control of a group's size is ahead of it; None where it is not."""
+    controls = findings.side(CONTROL, group[0], "dev")
+    of_control = _mean(controls, findings.shares)
+    if of_control is not None and of_control >= mean:
+        return f"The seed-only control of its size has {percent(of_control)} there."
+    row = findings.found(Side("student", group[1]), CONTROL, group[0], None)
+    if row is not None and row["difference"] <= 0:
+        return f"On the test questions it is not ahead of the seed-only control of its size: {gap_words(row)}."
+    return None
+
+
+def _mean(values: pl.DataFrame, metrics: dict[str, str]) -> float | None:
+    """Mean over benchmarks; None where one of them has no value."""
+    parts = [values.filter(benchmark=name, metric=metric)["value"] for name, metric in metrics.items()]
+    return float(np.mean([part.mean() for part in parts])) if parts and all(len(part) for part in parts) else None
 
 
 def _group_means(findings: Findings, metrics: dict[str, str]) -> dict[Group, float]:
-    """Mean over benchmarks by (train size, prompt loss), only where every benchmark was scored."""
-    students = findings.data.scores.filter(pl.col("kind") == "student")
-    means: dict[Group, float] = {}
-    for (size, name), group in students.group_by("train_size", "prompt_loss", maintain_order=True):
-        parts = [group.filter(pl.col("benchmark") == b, pl.col("metric") == m)["mean"] for b, m in metrics.items()]
-        if parts and all(len(part) for part in parts):
-            means[size, name] = float(np.mean([part.mean() for part in parts]))
-    return means
+    """Mean over benchmarks on the dev questions by (train size, arm), only where every benchmark was scored."""
+    students = findings.values.filter(kind="student", split="dev")
+    groups = students.group_by("train_size", "arm", maintain_order=True)
+    means = {group: _mean(values, metrics) for group, values in groups}
+    return {group: mean for group, mean in means.items() if mean is not None}
 
 
 def _apart(findings: Findings, a: Group, b: Group, metrics: dict[str, str]) -> bool:
     """Whether a is shown to be above b over the same questions, across sizes if they differ."""
-    left, right = (findings.side(Side("student", name), size) for size, name in (a, b))
+    left, right = (findings.side(Side("student", name), size, "dev") for size, name in (a, b))
     result = findings.difference(left, right, metrics, same_size=False)
     return result is not None and result.verdict == "higher"
 
@@ -76,30 +105,19 @@ def _break_tie(findings: Findings, best: Group, tied: list[Group]) -> tuple[Grou
         return best, ""
     sentence = f" {counted(len(tied), 'cell')} cannot be told apart by that metric ({listed(map(_label, tied))})"
     logprobs = {g: v for g, v in _group_means(findings, findings.logprobs).items() if g in tied}
-    if len(logprobs) == len(tied):
-        top = max(tied, key=logprobs.__getitem__)
-        left = [g for g in tied if g == top or not _apart(findings, top, g, findings.logprobs)]
-        if len(left) == 1:
-            return top, f"{sentence}; {_label(top)} gives the right answers the highest log-probability."
-        tied = left
-        sentence += f"; by log-probability of the right answer {listed(map(_label, left))} remain"
-    costs = {g: _cost(findings.data.corpora, g) for g in tied}
-    if all(cost is not None for cost in costs.values()):
-        cheapest = min(tied, key=lambda g: (costs[g], g))
-        return (
-            cheapest,
-            f"{sentence}; the corpus of {_label(cheapest)} took fewest generated tokens ({costs[cheapest]:,.0f}).",
-        )
-    return best if best in tied else tied[0], f"{sentence}; costs are not known for all of them."
+    if len(logprobs) < len(tied):
+        return best, f"{sentence}; the best mean decides."
+    top = max(tied, key=logprobs.__getitem__)
+    return top, f"{sentence}; {_label(top)} gives the right answers the highest log-probability, which has less noise."
 
 
 def _best_replicate(findings: Findings, group: Group) -> str:
     size, name = group
-    metrics = pl.DataFrame({"benchmark": list(findings.shares), "metric": list(findings.shares.values())})
-    students = findings.data.scores.filter(pl.col("kind") == "student").join(metrics, on=METRIC_KEY)
-    cells = students.filter((pl.col("train_size") == size) & (pl.col("prompt_loss") == name))
-    ranked = cells.group_by("arm").agg(pl.col("mean").mean()).sort("mean", "arm", descending=[True, False])
-    return f"{size}/{ranked['arm'][0]}"
+    students = findings.side(Side("student", name), size, "dev")
+    means = {replicate: _mean(values, findings.shares) for (replicate,), values in students.group_by("replicate")}
+    # The first of equals: replicates in order.
+    best = max(sorted(replicate for replicate, mean in means.items() if mean is not None), key=means.__getitem__)
+    return Cell(size, name, best).label
 
 
 def _against(findings: Findings, group: Group, other: Side) -> str:
@@ -116,16 +134,6 @@ def _against(findings: Findings, group: Group, other: Side) -> str:
     if row["verdict"] == "lower":
         return f" It is worse than {against}: {gap_words(row)}."
     return f" It is not shown to beat {against}: {gap_words(row)}, an interval that covers zero."
-
-
-def _cost(corpora: pl.DataFrame, group: Group) -> float | None:
-    """Tokens that were generated for the corpus, mean over replicates; None when they are not known."""
-    size, name = group
-    cells = corpora.filter((pl.col("train_size") == size) & (pl.col("prompt_loss") == name))
-    total = cells.select(pl.sum_horizontal("prompt_tokens", "response_tokens", ignore_nulls=False).alias("total"))[
-        "total"
-    ]
-    return None if total.is_empty() or total.null_count() else float(total.mean())
 
 
 def _label(group: Group) -> str:

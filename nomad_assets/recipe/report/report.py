@@ -1,4 +1,4 @@
-"""The report: did taking the loss on the prompt pay off here, and which cell should be used?
+"""The report: does synthetic data help here, which recipe makes it, and is that more than luck?
 
 The numbers come from `comparisons` and `recommendation`; the sections, in the order of the page, from `answer`,
 `scores` and `corpora`; `markdown` and `page` render them.
@@ -23,7 +23,7 @@ from nomad_assets.recipe.report.scores import leaderboard, paired_comparisons, s
 if TYPE_CHECKING:
     import altair as alt
 
-TITLE = "Did taking the loss on the prompt pay off here?"
+TITLE = "Does synthetic data help here?"
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,11 @@ class Report:
 def build_report(data: ReportData) -> Report:
     """Compare, recommend and write it up. Raises NomadError when a setting is missing or a result is not a number."""
     findings = Findings(data)
-    recommended, choice, why = recommend(findings)
+    chosen = recommend(findings)
+    recommended = chosen.cell
     sections = [
-        Section("The answer", answer(findings)),
-        Section("Recommended cell", [Paragraph(why, choice)]),
+        Section("The answer", answer(findings, chosen)),
+        Section("Recommended cell", [Paragraph(chosen.why, chosen.choice)]),
         Section("Leaderboard", leaderboard(findings, recommended)),
         Section("Paired comparisons", paired_comparisons(findings)),
         Section("Completion, yield and cost", costs(data)),

@@ -14,24 +14,24 @@ class ReportData:
 
     profile_name: str
     settings: dict
-    """Short facts to list. Read by name: `bootstrap_resamples` and `seed` (required), `benchmarks` {name: rule}."""
+    """Short facts to list. Read by name: `seed`, `benchmarks` {name: rule}."""
     scores: pl.DataFrame
-    """kind (base, control or student), train_size, arm, prompt_loss, weight, replicate, benchmark, metric, n, mean,
-    low, high."""
+    """kind (base, control or student), train_size, replicate, arm, prompt_loss (its weight; null for an arm that is not
+    trained), benchmark, metric, mean, low, high, n: over the test questions."""
     results: pl.DataFrame
-    """kind, train_size, arm, prompt_loss, weight, replicate, benchmark, question_id, metric, value."""
+    """kind, train_size, replicate, arm, prompt_loss, benchmark, question_id, metric, value, cluster, split (dev or test)."""
     corpora: pl.DataFrame
-    """A row a cell: train_size, arm, prompt_loss, weight, replicate, attempts, prompts_completed, completed, kept,
-    keep_target, relevance_all, relevance_kept, novelty_all, novelty_kept, distinct_prompts (share), prompt_tokens,
+    """A row a cell: train_size, replicate, arm, prompt_loss, attempts, prompts_completed, completed, kept, keep_target,
+    relevance_all, relevance_kept, novelty_all, novelty_kept, distinct_prompts (share), prompt_tokens,
     response_tokens, teacher_seconds, synthesis_seconds, curation_seconds, student_seconds."""
     reasons: pl.DataFrame
-    """train_size, arm, reason ("kept" among them), rows."""
+    """train_size, replicate, arm, reason ("kept" among them), rows."""
     rows: pl.DataFrame
-    """A sample of synthetic rows: train_size, arm, id, verdict, reason, prompt, response, relevance, novelty,
+    """A sample of synthetic rows: train_size, replicate, arm, id, verdict, reason, prompt, response, relevance, novelty,
     nearest_seed_prompt, nearest_seed_response."""
     seeds: pl.DataFrame
-    """The seed rows that teachers saw: train_size, id, relevance, novelty, prompt."""
+    """The seed rows that teachers saw: train_size, replicate, id, relevance, novelty, prompt."""
     novelty_curve: pl.DataFrame
-    """train_size, arm, rows, novelty: mean novelty of what adding rows brings, against corpus size."""
+    """train_size, replicate, arm, rows, novelty: mean novelty of what adding rows brings, against corpus size."""
     missing: list[str]
     """Cells that are not materialised."""

@@ -13,23 +13,20 @@ from nomad_assets.recipe.report.formatting import gap_numbers, model_label, numb
 
 def leaderboard(findings: Findings, recommended: str | None) -> list[Block]:
     """The models by mean over benchmarks, best first, and their scores over train sizes."""
-    scores = {
-        (r["kind"], r["train_size"], r["arm"], r["benchmark"], r["metric"]): r
-        for r in findings.data.scores.iter_rows(named=True)
-    }
+    rows = list(findings.data.scores.iter_rows(named=True))
+    scores = {(model_label(r), r["benchmark"], r["metric"]): r for r in rows}
     header = ["Model", "Mean"]
     for name, metric in findings.primary.items():
         header += [f"{name} {metric}", *([f"{name} log-prob."] if name in findings.logprobs else [])]
     ranked = []
-    for kind, size, arm in dict.fromkeys(key[:3] for key in scores):
-        shares = [scores.get((kind, size, arm, name, metric)) for name, metric in findings.shares.items()]
+    for label in dict.fromkeys(label for label, _, _ in scores):
+        shares = [scores.get((label, name, metric)) for name, metric in findings.shares.items()]
         mean = float(np.mean([r["mean"] for r in shares])) if shares and all(shares) else None
         cells = [percent(mean)]
         for name, metric in findings.primary.items():
-            cells.append(score_words(scores.get((kind, size, arm, name, metric)), share=name in findings.shares))
+            cells.append(score_words(scores.get((label, name, metric)), share=name in findings.shares))
             if name in findings.logprobs:
-                cells.append(number((scores.get((kind, size, arm, name, LOGPROB)) or {}).get("mean")))
-        label = model_label(kind, size, arm)
+                cells.append(number((scores.get((label, name, LOGPROB)) or {}).get("mean")))
         ranked.append((mean, [label + (" (recommended)" if label == recommended else ""), *cells]))
     ranked.sort(key=lambda entry: -1.0 if entry[0] is None else entry[0], reverse=True)
     caption = "95% intervals in brackets; log-prob. in nats per answer token, closer to zero is better."
@@ -37,7 +34,7 @@ def leaderboard(findings: Findings, recommended: str | None) -> list[Block]:
     for name, metric in findings.primary.items():
         for measure in [metric, *([LOGPROB] if name in findings.logprobs else [])]:
             figure = plots.scores_over_sizes(findings.data.scores, name, measure)
-            alt = f"{name}: {measure} over train sizes with 95% intervals, a line for each prompt loss."
+            alt = f"{name}: {measure} over train sizes with 95% intervals, a line for each arm."
             blocks.append(Picture.of(figure, alt))
     return blocks
 
@@ -80,9 +77,9 @@ def scorings(findings: Findings) -> list[Block]:
             continue
         scores = findings.data.scores.filter(pl.col("benchmark") == name)
         table: dict[str, dict[str, str]] = {}
-        for r in scores.sort("train_size", "weight", "arm", nulls_last=False).iter_rows(named=True):
+        for r in scores.sort("train_size", "replicate", "prompt_loss", "arm", nulls_last=False).iter_rows(named=True):
             share = r["metric"] not in LOWER_IS_BETTER and r["low"] >= 0 and r["high"] <= 1
-            cells = table.setdefault(model_label(r["kind"], r["train_size"], r["arm"]), {})
+            cells = table.setdefault(model_label(r), {})
             cells[r["metric"]] = score_words(r, share=share)
         rows = [[model, *(cells.get(metric, "–") for metric in shown)] for model, cells in table.items()]
         rule = f" (rule {rules[name]})" if isinstance(rules, dict) and name in rules else ""

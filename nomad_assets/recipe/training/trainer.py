@@ -12,7 +12,9 @@ supervised positions alone, and its loss and gradients are taken a block of posi
 logits, (S, V), never exist as a whole.
 """
 
+import itertools
 import math
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from nomad_assets.recipe.memory import keep_freed_memory, take_from_file
 from nomad_assets.recipe.models.device import computes_in_bf16, device, matmul_dtype
 from nomad_assets.recipe.models.turns import TrainingRow
 from nomad_assets.recipe.progress import Progress, silent
+from nomad_assets.recipe.seeding import derive_seed
 from nomad_assets.recipe.training import checkpoints
 from nomad_assets.recipe.training.packing import attend_within_rows, model_inputs, pack
 
@@ -136,6 +139,25 @@ def passes(settings: Training, rows: int) -> int:
     return max(math.ceil(settings.epochs), math.ceil(settings.min_steps / steps_per_epoch))
 
 
+def amount(settings: Training, rows: int) -> tuple[int, int]:
+    """(optimizer steps, rows shown in all of them) of a training run on so many rows."""
+    if settings.steps is not None:
+        return settings.steps, settings.steps * rows_per_step(settings)
+    epochs = passes(settings, rows)
+    return epochs * math.ceil(rows / rows_per_step(settings)), epochs * rows
+
+
+def in_order(rows: list[TrainingRow], settings: Training, seed: int) -> list[TrainingRow]:
+    """The rows of exactly `settings.steps` optimizer steps, one after the other: whole passes, each in an order of its own,
+    and the beginning of another one."""
+    _, wanted = amount(settings, len(rows))
+    found: list[TrainingRow] = []
+    for number in itertools.count():
+        if len(found) >= wanted:
+            return found[:wanted]
+        found += random.Random(derive_seed(seed, "pass", number)).sample(rows, len(rows))
+
+
 def rows_per_step(settings: Training) -> int:
     """Rows of a full optimizer step."""
     return settings.batch_size * settings.gradient_accumulation * settings.processes
@@ -170,7 +192,10 @@ def train(
     Raises NomadError when the loss stops being a number.
     """
     keep_freed_memory()
-    trainer, recorder = _trainer(model, rows, settings, seed, scratch, stage, progress)
+    epochs = passes(settings, len(rows))
+    if settings.steps is not None:
+        epochs, rows = 1, in_order(rows, settings, seed)
+    trainer, recorder = _trainer(model, rows, epochs, settings, seed, scratch, stage, progress)
     checkpoint = checkpoints.latest(scratch)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     curve = [
@@ -191,7 +216,6 @@ def train(
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if save else None
     if save and trainer.is_world_process_zero():
         save(state)
-    epochs = passes(settings, len(rows))
     return TrainingResult(
         curve=curve,
         tokens=epochs * sum(len(row.input_ids) for row in rows),
@@ -202,7 +226,7 @@ def train(
     )
 
 
-def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: str, progress: Progress):
+def _trainer(model, rows, epochs: int, settings: Training, seed: int, scratch: Path, stage: str, progress: Progress):
     from transformers import TrainingArguments
 
     class PromptLossTrainer(checkpoints.resumable_trainer()):
@@ -239,7 +263,7 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
     bf16 = resolve_precision(settings.precision) == "bf16"
     arguments = TrainingArguments(
         output_dir=str(scratch),
-        num_train_epochs=passes(settings, len(rows)),
+        num_train_epochs=epochs,
         per_device_train_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.gradient_accumulation,
         learning_rate=settings.learning_rate,
@@ -249,7 +273,7 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
         bf16=bf16,
         use_cpu=device().type == "cpu",
         gradient_checkpointing=settings.gradient_checkpointing,
-        train_sampling_strategy="group_by_length" if settings.length_grouped else "random",
+        train_sampling_strategy=_sampling(settings),
         fsdp=True if settings.fsdp else None,
         seed=seed,
         data_seed=seed,
@@ -276,6 +300,12 @@ def _trainer(model, rows, settings: Training, seed: int, scratch: Path, stage: s
     )
     trainer.remove_callback(_printer())
     return trainer, recorder
+
+
+def _sampling(settings: Training) -> str:
+    if settings.length_grouped:
+        return "group_by_length"
+    return "random" if settings.steps is None else "sequential"
 
 
 class _Rows:

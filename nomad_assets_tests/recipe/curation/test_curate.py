@@ -114,6 +114,47 @@ def test_an_echo_only_when_asked_for():
     assert reason_counts(judge(rows)) == {KEPT: 2}
 
 
+BOWL = "A bowl holds 5 apples, 7 pears and 4 plums. How many fruits are in the bowl?"
+
+
+def test_a_calculation_from_nowhere_only_when_asked_for():
+    rows = [
+        row(0, BOWL, "12 - 4 = 8 fruits.\n#### 8"),
+        row(1, f"{BOWL} Count.", "5 + 7 = 12 fruits.\n#### 12"),
+        row(2, f"{BOWL} Again.", "5 + 7 = 12 fruits.\n12 + 4 = 16 fruits.\n#### 12"),
+        row(3, f"{BOWL} Now!", "5 + 7 = 12 fruits.\n12 + 4 = 16 fruits.\n#### 16"),
+        row(4, f"{BOWL} Go!", "5 + 7 = 12 fruits.\n5 + 4 = 9 fruits.\n#### 9"),
+        row(5, "Which of 2 rivers is longer?", "The Nile"),
+    ]
+    assert verdicts(judge(rows, check_grounding=True, near_repeat=1.0)) == [
+        ("ungrounded_number", "12 in 12 - 4 = 8", None),
+        ("unused_number", "4", None),
+        ("unsupported_answer", "12 after 12 + 4 = 16", None),
+        (KEPT, None, None),
+        ("unused_result", "5 + 7 = 12", None),
+        (KEPT, None, None),
+    ]
+    assert reason_counts(judge(rows, near_repeat=1.0)) == {KEPT: 6}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "fault"),
+    [
+        ("#### 80.", "it holds ####"),
+        ("Tom has 3 pens. How many?\n#### 3", "it holds ####"),
+        ("12 + 5 = ?", "it has no word"),
+        ("3 x 4?", "it has no word"),
+        ("What is 12 + 5?", None),
+        ("法国的首都是哪里?", None),
+        ("Où ?", None),
+    ],
+)
+def test_a_prompt_that_is_no_question_only_when_asked_for(prompt, fault):
+    expected = ("not_a_question", fault, None) if fault else (KEPT, None, None)
+    assert verdicts(judge([row(0, prompt)], drop_non_questions=True)) == [expected]
+    assert reason_counts(judge([row(0, prompt)])) == {KEPT: 1}
+
+
 def test_exact_repeat_names_the_first_row():
     rows = [row(0, "Who wrote Faust?"), row(1, "who wrote FAUST"), row(2, "Who wrote Faust?", "other")]
     twin = ("exact_repeat", "8/unmasked/000000-0", 1.0)
@@ -292,7 +333,12 @@ def test_no_row_at_all():
         "2 + 3 + 4 = 9", "2 * 3 + 4 = 10", "10-3+5=12", "10 - 3 + 5 = 12", "24-1-3=20", "960-480-120 = 360", "(2 + 3) * 4 = 20", "1/2 * 4 = 2",
         "2 + 3 = 5 + 1 = 6", "2 + 3 +\n4 = 9", "2^3 - 1 = 7", "3x4 + 1 = 13", "1.5-0.5+3=4",
         # Algebra is not arithmetic.
-        "2x + 3 = 7", "3x-5=16", "x - 3 = 4", "10x - 5 = 75",
+        "2x + 3 = 7", "3x-5=16", "x - 3 = 4", "10x - 5 = 75", "100/5 = 5A/5", "3*30 = 30 + M trees", "22 - 16 = 16 + x - 16", "8/3 = 24/Y",
+        # The result goes on, or is of another unit.
+        "4 / 3 = 1 and 1/3", "100 / 6= 16 and (2/3)", "12 x 1 and 1/4 = 15", "600 x 30 = 18 000", "6:00+48=6:48", "$1 / 2 = 50 cents",
+        "45 * 0,2 = 9",
+        # More digits than Python reads.
+        "9" * 5000 + " + 1 = 2", "1 + 1 = " + "9" * 5000,
         # Decimals without a leading zero, and mixed numbers.
         ".5*10=5", "$.50 * 2 = $1", ".85*30 = $25.50", "1 1/2 = 1.5", "8 x 1 1/2 = 12",
         # Ends of sentences, several equations, other lines.
@@ -326,6 +372,9 @@ def test_right_or_unreadable_equations(text):
         ("2 + 2\n= 5", "2 + 2\n= 5"),
         ("2 + 3 = 5 + 1 = 7", "5 + 1 = 7"),
         ("3 - 5 = 2", "3 - 5 = 2"),
+        ("25 + 25 = 60 cents", "25 + 25 = 60"),
+        ("2 + 2 = 5 and 3 more", "2 + 2 = 5"),
+        ("1,248 + 2 = 1,251", "1,248 + 2 = 1,251"),
     ],
 )
 def test_wrong_equations(text, equation):

@@ -22,24 +22,27 @@ from nomad_assets.recipe.curation.curate import curate, reasons, rule_verdicts
 from nomad_assets.recipe.curation.rule import Rule
 from nomad_assets.recipe.generation.synthesis import COLUMNS
 
+REASONS_SINCE = {"echo", "not_a_question", "ungrounded_number", "unused_number", "unused_result", "unsupported_answer"}
 VERDICTS_OF_BEFORE = "d7ebdbb8cbe5fa107af27b561357393cf412ba8762ca79d5f33ace6710408237"
 
 
 def test_rules_judge_in_the_documented_order() -> None:
     assert list(rules.all_rules()) == [
-        "completion", "agreement", "arithmetic", "echoes", "repeats", "seed_copies", "benchmark_questions", "relevance_band", "target",
+        "completion", "agreement", "arithmetic", "echoes", "question", "grounding", "repeats", "seed_copies", "benchmark_questions",
+        "relevance_band", "target",
     ]  # fmt: skip
     assert list(reasons()) == [
-        "not_completed", "minority_answer", "low_agreement", "wrong_arithmetic", "echo", "exact_repeat", "near_repeat", "seed_copy",
-        "near_seed_copy", "contaminated", "outside_band", "over_target",
+        "not_completed", "minority_answer", "low_agreement", "wrong_arithmetic", "echo", "not_a_question", "ungrounded_number",
+        "unused_number", "unused_result", "unsupported_answer", "exact_repeat", "near_repeat", "seed_copy", "near_seed_copy",
+        "contaminated", "outside_band", "over_target",
     ]  # fmt: skip
     assert reasons()["near_seed_copy"] == "the prompt nearly repeats a seed row"
 
 
 def test_settings_keep_their_order() -> None:
     assert list(Curation.model_fields) == [
-        "keep", "near_repeat", "seed_copy", "min_agreement", "check_arithmetic", "drop_echoes", "norm", "band", "band_quantiles", "embedder",
-        "filters", "verifiers",
+        "keep", "near_repeat", "seed_copy", "min_agreement", "check_arithmetic", "drop_echoes", "drop_non_questions", "check_grounding",
+        "norm", "band", "band_quantiles", "embedder", "filters", "verifiers",
     ]  # fmt: skip
     assert all(field.description for field in Curation.model_fields.values())
 
@@ -104,7 +107,7 @@ def all_verdicts() -> list[list]:
 
 def test_verdicts_are_those_of_the_version_in_which_all_rules_were_one_function() -> None:
     found = all_verdicts()
-    assert {word for entry in found for word in entry[:2]} >= {"kept", *reasons()} - {"echo"}, (
+    assert {word for entry in found for word in entry[:2]} >= {"kept", *reasons()} - REASONS_SINCE, (
         "every reason of then is given"
     )
     assert hashlib.sha256(json.dumps(found).encode()).hexdigest() == VERDICTS_OF_BEFORE

@@ -7,7 +7,7 @@ import pytest
 
 from nomad_assets.engine.tables import validate
 from nomad_assets.errors import NomadError
-from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
+from nomad_assets.recipe.data.seed_pool import build_pool, reordered, take_subset
 from nomad_assets.recipe.data.sources import Row, Rows
 from nomad_assets.steps.seeds import LeftOut, SeedExamples
 
@@ -80,6 +80,22 @@ def test_a_row_more_moves_no_other_past_another():
     """A hash decides the order, so a row that is added leaves the others in theirs."""
     first = pool_of(source("a", 30))["source_row"].to_list()
     assert [row for row in pool_of(source("a", 31))["source_row"].to_list() if row != 31] == first
+
+
+def test_a_replicates_order_mixes_the_sources_and_keeps_every_row():
+    pool = pool_of(source("a", 30), source("b", 10))
+    other = reordered(pool, 5)
+    assert other.sort("position").equals(pool) and other["id"].to_list() != pool["id"].to_list()
+    assert other.equals(reordered(pool, 5)) and not other.equals(reordered(pool, 6))
+    for size in range(4, 41, 4):
+        assert other["source"].head(size).to_list().count("b") == size // 4
+
+
+def test_a_row_that_is_added_moves_no_other_in_a_replicates_order():
+    first = reordered(pool_of(source("a", 30)), 5)["id"].to_list()
+    more = pool_of(source("a", 31))
+    (new,) = set(more["id"]) - set(first)
+    assert [row_id for row_id in reordered(more, 5)["id"] if row_id != new] == first
 
 
 def test_repeats_are_left_out_with_their_twin():

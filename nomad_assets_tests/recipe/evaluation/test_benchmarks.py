@@ -10,6 +10,7 @@ from nomad_assets.errors import NomadError
 from nomad_assets.recipe.data.sources import Row, Rows
 from nomad_assets.recipe.evaluation.benchmarks import local_task, question_table, scorer_of
 from nomad_assets.recipe.evaluation.scorers.triviaqa import normalise_official
+from nomad_assets.recipe.evaluation.splits import with_splits
 from nomad_assets.steps.benchmarks import BenchmarkQuestions
 
 
@@ -180,11 +181,11 @@ def rows(*given: Row) -> Rows:
 
 def test_gsm8k_questions():
     table = question_table("maths", "gsm8k", rows(Row("s", 1, "x", "How many?", "6 * 200 = 1,200\n#### 1,200")))
-    validate(table, BenchmarkQuestions, "questions")
+    validate(with_splits(table, {}), BenchmarkQuestions, "questions")
     (row,) = table.to_dicts()
     assert row == {
         "id": f"maths-{Row('', 0, None, 'How many?', row['reference']).id}", "benchmark": "maths", "question": "How many?",
-        "answers": ["1200"], "reference": "6 * 200 = 1,200\n#### 1,200",
+        "answers": ["1200"], "reference": "6 * 200 = 1,200\n#### 1,200", "cluster": row["id"],
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from nomad_assets.recipe.evaluation.statistics import (
     Difference,
     Interval,
     bootstrap_interval,
+    mean_interval,
     paired_bootstrap,
     settling_questions,
     stratified_bootstrap,
@@ -131,3 +132,11 @@ def test_intervals_cover_the_truth_about_as_often_as_they_claim():
         kept_null += paired_bootstrap(right, other, resamples=400, seed=seed).verdict == "no difference shown"
     assert 0.91 <= covered / 400 <= 0.98
     assert 0.91 <= kept_null / 400 <= 0.98
+
+
+def test_right_or_wrong_scores_have_wilsons_interval():
+    none = mean_interval([0.0] * 30, resamples=50, seed=0)
+    assert (none.mean, none.low, none.n) == (0.0, 0.0, 30) and none.high == pytest.approx(0.1135, abs=1e-3)
+    every = mean_interval([1.0] * 30, resamples=50, seed=0)
+    assert every.high == 1.0 and every.low == pytest.approx(1 - none.high)
+    assert mean_interval([0.5, 1.0], resamples=50, seed=0) == bootstrap_interval([0.5, 1.0], resamples=50, seed=0)

@@ -8,21 +8,22 @@ from nomad_assets.recipe.report.report_data import ReportData
 
 NASTY = "<script>alert('x')</script> a | b ``` ~~~ \x1b[31m\u202e\n| c | d |\n# not a heading <img src=x onerror=y>"
 RESULT_SCHEMA = {
-    "kind": pl.String, "train_size": pl.Int64, "arm": pl.String, "prompt_loss": pl.String, "weight": pl.Float64,
-    "replicate": pl.Int64, "benchmark": pl.String, "question_id": pl.String, "metric": pl.String, "value": pl.Float64,
+    "kind": pl.String, "train_size": pl.Int64, "replicate": pl.Int64, "arm": pl.String, "prompt_loss": pl.Float64,
+    "benchmark": pl.String, "question_id": pl.String, "metric": pl.String, "value": pl.Float64, "cluster": pl.String,
+    "split": pl.String,
 }  # fmt: skip
-MODEL = ["kind", "train_size", "arm", "prompt_loss", "weight", "replicate"]
+MODEL = ["kind", "train_size", "replicate", "arm", "prompt_loss"]
 
 
 def models(sizes, weights, replicates, control=True):
-    """(kind, train_size, arm, prompt_loss, weight, replicate) of every model of a grid."""
-    yield ("base", None, None, None, None, None)
-    for size in sizes:
-        if control:
-            yield ("control", size, None, None, None, None)
-        for name, weight in weights.items():
-            for replicate in range(replicates):
-                yield ("student", size, name if replicates == 1 else f"{name}-s{replicate}", name, weight, replicate)
+    """(kind, train_size, replicate, arm, prompt_loss) of every model of a grid."""
+    yield ("base", None, None, None, None)
+    for replicate in range(replicates):
+        for size in sizes:
+            if control:
+                yield ("control", size, replicate, None, None)
+            for name, weight in weights.items():
+                yield ("student", size, replicate, name, weight)
 
 
 def make_results(grid, benchmarks, right, questions=80, seed=5):
@@ -39,33 +40,35 @@ def make_results(grid, benchmarks, right, questions=80, seed=5):
             else:
                 metrics |= {"f1": np.clip(hit + 0.2, 0, 1), "lm_eval_exact_match": hit}
             for metric, values in metrics.items():
-                rows += [(*model, benchmark, f"q{i}", metric, float(v)) for i, v in enumerate(values)]
+                rows += [
+                    (*model, benchmark, f"q{i}", metric, float(v), f"q{i}", "dev" if i % 4 == 3 else "test")
+                    for i, v in enumerate(values)
+                ]
     return pl.DataFrame(rows, schema=RESULT_SCHEMA, orient="row")
 
 
 def make_scores(results):
     rows = []
-    for key, group in results.group_by([*MODEL, "benchmark", "metric"], maintain_order=True):
+    for key, group in results.filter(split="test").group_by([*MODEL, "benchmark", "metric"], maintain_order=True):
         interval = bootstrap_interval(group["value"].to_numpy(), resamples=200, seed=0)
         rows.append((*key, interval.n, interval.mean, interval.low, interval.high))
-    schema = {k: v for k, v in RESULT_SCHEMA.items() if k not in ("question_id", "value")}
+    schema = {k: v for k, v in RESULT_SCHEMA.items() if k not in ("question_id", "value", "cluster", "split")}
     schema |= {"n": pl.Int64, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def make_corpora(grid, kept):
     rows = []
-    for kind, size, arm, name, weight, replicate in grid:
+    for kind, size, replicate, arm, weight in grid:
         if kind != "student":
             continue
         n = kept(size, arm)
         rows.append(
             {
                 "train_size": size,
-                "arm": arm,
-                "prompt_loss": name,
-                "weight": weight,
                 "replicate": replicate,
+                "arm": arm,
+                "prompt_loss": weight,
                 "attempts": 400,
                 "prompts_completed": 120 + int(240 * weight),
                 "completed": 100 + int(220 * weight),
@@ -91,7 +94,7 @@ def make_rows(grid):
     generator = np.random.default_rng(3)
     seed_prompt = "A baker fills 4 trays with 12 rolls each. How many rolls are there?"
     rows = []
-    for kind, size, arm, _, weight, _ in grid:
+    for kind, size, replicate, arm, weight in grid:
         if kind != "student":
             continue
         for i in range(40):
@@ -100,8 +103,9 @@ def make_rows(grid):
             rows.append(
                 {
                     "train_size": size,
+                    "replicate": replicate,
                     "arm": arm,
-                    "id": f"{size}-{arm}-{i:03d}",
+                    "id": f"{size}-{replicate}-{arm}-{i:03d}",
                     "verdict": verdict,
                     "reason": "kept" if verdict == "kept" else ["near repeat", "outside the band"][i // 2 % 2],
                     "prompt": None if i == 4 else prompt,
@@ -116,8 +120,10 @@ def make_rows(grid):
 
 
 def make_seeds(sizes):
-    points = [(s, f"seed{i}", 0.5 + i / 200, 0.3 + i / 100, f"Seed prompt {i}") for s in sizes for i in range(s)]
-    return pl.DataFrame(points, schema=["train_size", "id", "relevance", "novelty", "prompt"], orient="row")
+    points = [(s, 0, f"seed{i}", 0.5 + i / 200, 0.3 + i / 100, f"Seed prompt {i}") for s in sizes for i in range(s)]
+    return pl.DataFrame(
+        points, schema=["train_size", "replicate", "id", "relevance", "novelty", "prompt"], orient="row"
+    )
 
 
 def make_data(
@@ -131,12 +137,13 @@ def make_data(
     grid = list(models(sizes, weights, replicates, control))
     results = make_results(grid, benchmarks, right, questions)
     corpora = make_corpora(grid, kept)
-    cells = corpora.select("train_size", "arm", "kept").rows()
+    cells = corpora.select("train_size", "replicate", "arm", "kept").rows()
     reasons = [
-        row for size, arm, n in cells
-        for row in ((size, arm, "kept", n), (size, arm, "near repeat", 30), (size, arm, "outside the band", 60))
-    ]  # fmt: skip
-    curve = [(s, a, n, 0.6 - n / 900 - s / 1000) for s, a, _ in cells for n in (16, 32, 64, 96)]
+        (*cell, *dropped)
+        for *cell, n in cells
+        for dropped in (("kept", n), ("near repeat", 30), ("outside the band", 60))
+    ]
+    curve = [(*cell, n, 0.6 - n / 900 - cell[0] / 1000) for *cell, _ in cells for n in (16, 32, 64, 96)]
     return ReportData(
         profile_name="quickstart",
         settings={
@@ -146,9 +153,9 @@ def make_data(
         scores=make_scores(results),
         results=results,
         corpora=corpora,
-        reasons=pl.DataFrame(reasons, schema=["train_size", "arm", "reason", "rows"], orient="row"),
+        reasons=pl.DataFrame(reasons, schema=["train_size", "replicate", "arm", "reason", "rows"], orient="row"),
         rows=make_rows(grid),
         seeds=make_seeds(sizes),
-        novelty_curve=pl.DataFrame(curve, schema=["train_size", "arm", "rows", "novelty"], orient="row"),
+        novelty_curve=pl.DataFrame(curve, schema=["train_size", "replicate", "arm", "rows", "novelty"], orient="row"),
         missing=["256/masked"],
     )  # fmt: skip

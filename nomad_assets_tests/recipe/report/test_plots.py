@@ -16,9 +16,9 @@ SCORES = pl.DataFrame(
     {
         "kind": ["base", "control", "control", "student", "student", "student", "student"],
         "train_size": [None, 16, 64, 16, 64, 16, 64],
-        "prompt_loss": [None, None, None, "masked", "masked", "un$masked", "un$masked"],
-        "weight": [None, None, None, 0.0, 0.0, 1.0, 1.0],
-        "replicate": [None, None, None, 0, 0, 0, 0],
+        "replicate": [None, 0, 0, 0, 0, 0, 0],
+        "arm": [None, None, None, "masked", "masked", "un$masked", "un$masked"],
+        "prompt_loss": [None, None, None, 0.0, 0.0, 1.0, 1.0],
         "benchmark": ["trivia"] * 7,
         "metric": ["exact_match"] * 7,
         "mean": [0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5],
@@ -28,7 +28,7 @@ SCORES = pl.DataFrame(
 )
 CORPORA = pl.DataFrame(
     {
-        "train_size": [16, 64, 16], "prompt_loss": ["masked", "masked", "unmasked"], "weight": [0.0, 0.0, 1.0],
+        "train_size": [16, 64, 16], "arm": ["masked", "masked", "unmasked"], "prompt_loss": [0.0, 0.0, 1.0],
         "relevance_all": [0.3, 0.4, 0.5], "relevance_kept": [0.4, 0.5, None],
         "novelty_all": [0.6, 0.5, 0.4], "novelty_kept": [0.5, 0.4, None],
     }

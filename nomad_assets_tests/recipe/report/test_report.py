@@ -23,7 +23,11 @@ from nomad_assets_tests.recipe.report.planted_data import NASTY, RESULT_SCHEMA, 
 
 @pytest.fixture(scope="module")
 def planted() -> Report:
-    return build_report(make_data())
+    return build_report(make_data(replicates=5))
+
+
+def opening(report: Report) -> str:
+    return report.markdown.split("## The answer")[1].lstrip().splitlines()[0]
 
 
 class Outline(HTMLParser):
@@ -53,11 +57,57 @@ class Outline(HTMLParser):
 
 
 def test_a_planted_difference_is_the_first_thing_said(planted):
-    opening = planted.markdown.split("## The answer")[1].lstrip().splitlines()[0]
-    assert opening.startswith("**Yes: unmasked (prompt loss weight 1) beat masked (prompt loss weight 0) by ")
-    assert "2 benchmarks (trivia and sums)" in opening and "train sizes 16 and 64" in opening
-    assert planted.recommended in ("16/unmasked", "64/unmasked")
+    said = opening(planted)
+    assert re.match(
+        r"\*\*Yes: students of (16|64)/unmasked beat students of the same \1 seed examples alone, trained for as", said
+    )
+    assert "2 benchmarks (trivia and sums)" in said and "this is of 120 others" in said
+    assert re.fullmatch(r"(16|64)(-s\d)?/unmasked", planted.recommended)
     assert "It beats a student trained on the same" in planted.markdown
+    assert "all sizes, all benchmarks: higher" in planted.markdown
+
+
+@pytest.mark.parametrize(
+    ("replicates", "words"),
+    [
+        (1, "**Open: one replicate cannot tell a recipe from luck."),
+        (4, "**Open: 4 replicates are too few for a verdict."),
+    ],
+)
+def test_too_few_replicates_leave_the_question_open(replicates, words):
+    report = build_report(make_data(replicates=replicates))
+    assert opening(report).startswith(words)
+    assert "set replicates = 5 in the profile's grid" in report.markdown
+
+
+def test_a_choice_is_made_on_the_dev_questions_and_reported_on_the_others():
+    """unmasked is right on every dev question and no better than its control on the test questions."""
+    data = make_data(sizes=(16,), replicates=5, benchmarks={"trivia": "triviaqa"}, right=lambda model: 0.3)
+    lucky = (pl.col("arm") == "unmasked") & (pl.col("split") == "dev") & (pl.col("metric") == "exact_match")
+    results = data.results.with_columns(value=pl.when(lucky).then(1.0).otherwise("value"))
+    report = build_report(replace(data, results=results, scores=make_scores(results)))
+    assert "16/unmasked was chosen on the dev questions" in opening(report)
+    assert not opening(report).startswith("**Yes")
+
+
+def test_where_the_control_is_ahead_no_cell_is_recommended():
+    right = {"base": 0.1, "control": 0.6}
+    report = build_report(make_data(replicates=5, right=lambda model: right.get(model[0], 0.3)))
+    assert report.recommended is None and "**None: train on the seeds alone.**" in report.markdown
+    assert opening(report).startswith("**No: students of ")
+
+
+def test_questions_of_one_cluster_count_as_one_draw():
+    data = make_data(sizes=(16,), replicates=5, benchmarks={"trivia": "triviaqa"})
+    number = pl.col("question_id").str.slice(1).cast(pl.Int64)
+    pairs = data.results.with_columns(cluster=pl.format("template {}", number // 8), split=pl.lit("test"))
+    alone = data.results.with_columns(split=pl.lit("test"))
+    widths = []
+    for results in (alone, pairs):
+        report = build_report(replace(data, results=results, scores=make_scores(results)))
+        row = report.comparisons.filter(a="unmasked", b="masked", measure="primary", train_size=16).row(0, named=True)
+        widths.append((row["difference"], row["high"] - row["low"]))
+    assert widths[0][0] == pytest.approx(widths[1][0]) and widths[0][1] != widths[1][1]
 
 
 def test_sections_come_in_order(planted):
@@ -74,7 +124,7 @@ def test_a_difference_is_exact():
     """Ten questions: unmasked right on nine, masked on two of those, so seven of ten differ: +70 points."""
     right = {"unmasked": [1.0] * 9 + [0.0], "masked": [1.0] * 2 + [0.0] * 8}
     rows = [
-        ("student", 16, name, name, weight, 0, "trivia", f"q{i}", "exact_match", value)
+        ("student", 16, 0, name, weight, "trivia", f"q{i}", "exact_match", value, f"q{i}", "test")
         for name, weight in (("masked", 0.0), ("unmasked", 1.0))
         for i, value in enumerate(right[name])
     ]
@@ -88,33 +138,26 @@ def test_a_difference_is_exact():
 
 
 def test_no_difference_is_called_so():
-    report = build_report(make_data(right=lambda model: 0.3))
-    assert "**No difference shown between unmasked" in report.markdown
-    assert "It is not shown to beat a student trained on the same" in report.markdown
-    assert "cannot be told apart by that metric" in report.markdown
+    report = build_report(make_data(replicates=5, right=lambda model: 0.3))
+    assert opening(report).startswith("**No difference shown: students of ")
 
 
 def test_a_loss_is_called_so():
-    report = build_report(make_data(right=lambda model: 0.5 - 0.25 * (model[4] or 0)))
-    assert "**No: unmasked (prompt loss weight 1) fell behind masked" in report.markdown
+    report = build_report(
+        make_data(replicates=5, right=lambda model: 0.5 - 0.25 * (model[4] or 0) if model[0] == "student" else 0.2)
+    )
+    assert "all sizes, all benchmarks: lower" in report.markdown
     assert report.recommended.endswith("/masked")
 
 
-def test_ties_go_to_the_log_probability_then_to_the_cheaper():
-    data = make_data(sizes=(16, 64), right=lambda model: 0.3)
+def test_ties_go_to_the_log_probability_and_never_to_the_faster():
+    data = make_data(sizes=(16, 64), right=lambda model: 0.3 if model[0] == "student" else 0.1)
     better = pl.when((pl.col("arm") == "unmasked") & (pl.col("train_size") == 64)).then(0.2).otherwise(0.0)
     is_logprob = pl.col("metric") == "answer_logprob"
     results = data.results.with_columns(value=pl.col("value") + pl.when(is_logprob).then(better).otherwise(0.0))
     by_logprob = build_report(replace(data, results=results, scores=make_scores(results)))
     assert by_logprob.recommended == "64/unmasked"
     assert "64/unmasked gives the right answers the highest log-probability" in by_logprob.markdown
-
-    cheap = pl.when((pl.col("arm") == "masked") & (pl.col("train_size") == 64)).then(1000)
-    corpora = data.corpora.with_columns(prompt_tokens=cheap.otherwise(pl.col("prompt_tokens")))
-    by_cost = build_report(replace(data, corpora=corpora))
-    assert by_cost.recommended == "64/masked"
-    responses = data.corpora.filter(arm="masked", train_size=64)["response_tokens"][0]
-    assert f"the corpus of 64/masked took fewest generated tokens ({1000 + responses:,})" in by_cost.markdown
     slow = data.corpora.with_columns(pl.col("^.*_seconds$") * pl.lit(7.0))
     assert build_report(replace(data, corpora=slow)).recommended == build_report(data).recommended
 
@@ -183,7 +226,7 @@ def test_the_reader_has_rows_of_every_cell_and_verdict(planted):
     assert reader["sides"] == ["64/masked", "64/unmasked"] or reader["sides"] == ["16/masked", "16/unmasked"]
     assert {(row["cell"], row["reason"]) for row in reader["rows"]} == {
         (f"{size}/{arm}", reason)
-        for size in (16, 64)
+        for size in ("16", "64", *(f"{size}-s{number}" for size in (16, 64) for number in range(1, 5)))
         for arm in ("masked", "unmasked")
         for reason in ("kept", "near repeat", "outside the band")
     }
@@ -202,8 +245,8 @@ def test_html_loads_nothing_and_is_well_formed(planted):
         value.startswith(("#", "data:image/")) for name, value in page.attributes
         if name in ("href", "src", "xlink:href")
     )  # fmt: skip
-    assert page.tags.count("figure") == 7 and page.tags.count("svg") == 7
-    assert sum(name == "aria-label" for name, _ in page.attributes) >= 7
+    assert page.tags.count("figure") == 8 and page.tags.count("svg") == 8
+    assert sum(name == "aria-label" for name, _ in page.attributes) >= 8
     assert ("scope", "row") in page.attributes and ("scope", "col") in page.attributes
     assert "prefers-color-scheme: dark" in planted.html and "@media print" in planted.html
 
@@ -214,15 +257,16 @@ def test_a_block_without_a_rendering_is_an_error():
 
 
 def test_same_data_same_report(planted):
-    again = build_report(make_data())
+    again = build_report(make_data(replicates=5))
     assert again.html == planted.html and again.markdown == planted.markdown
 
 
 def test_replicates_are_averaged_per_question():
     report = build_report(make_data(sizes=(16,), replicates=2, benchmarks={"trivia": "triviaqa"}))
-    assert report.comparisons.filter(pl.col("a") == "unmasked", pl.col("b") == "masked")["n"].unique().to_list() == [80]
-    assert "averaged over 2 replicates, which differ by up to" in report.markdown
-    assert re.fullmatch(r"16/unmasked-s[01]", report.recommended)
+    pairs = report.comparisons.filter(pl.col("a") == "unmasked", pl.col("b") == "masked")
+    assert pairs["n"].unique().to_list() == [60] and pairs["replicates"].unique().to_list() == [2]
+    assert "2 replicates, which differ by up to" in report.markdown
+    assert re.fullmatch(r"16(-s1)?/unmasked", report.recommended)
 
 
 def test_every_other_weight_meets_the_lowest():
@@ -234,7 +278,7 @@ def test_every_other_weight_meets_the_lowest():
 
 def test_one_arm_one_size_no_control():
     report = build_report(make_data(sizes=(16,), weights={"unmasked": 1.0}, control=False))
-    assert "**It cannot be told here: the question needs students of two prompt loss weights.**" in report.markdown
+    assert "**It cannot be told here.** It takes students, their seed-only control" in report.markdown
     assert "There are no scores of a student trained on the same seed examples alone" in report.markdown
     assert report.recommended == "16/unmasked"
     assert "Whether it beats a student trained on the same 16 seed examples alone is not known" in report.markdown
@@ -291,12 +335,6 @@ def test_a_result_that_is_no_number_is_an_error():
     broken = data.results.with_columns(value=third.then(float("nan")).otherwise("value"))
     with pytest.raises(NomadError, match="not a finite number"):
         build_report(replace(data, results=broken))
-
-
-def test_settings_that_intervals_depend_on_are_required():
-    data = make_data(sizes=(16,))
-    with pytest.raises(NomadError, match="bootstrap_resamples"):
-        build_report(replace(data, settings={"seed": 1}))
 
 
 def test_a_benchmark_on_the_floor_is_named():

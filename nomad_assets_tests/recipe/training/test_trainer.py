@@ -15,9 +15,11 @@ from nomad_assets.recipe.models.turns import TrainingRow, Turns
 from nomad_assets.recipe.training import trainer
 from nomad_assets.recipe.training.packing import attend_within_rows, pack
 from nomad_assets.recipe.training.trainer import (
+    in_order,
     passes,
     rate_factor,
     response_log_probabilities,
+    rows_per_step,
     token_batches,
     train,
     weighted_loss,
@@ -351,6 +353,29 @@ def test_a_loss_that_is_no_number_is_an_error(tiny_model: Path, tmp_path: Path) 
 @pytest.mark.parametrize(("rows", "minimum", "expected"), [(16, 0, 3), (16, 12, 6), (17, 12, 4), (64, 12, 3)])
 def test_passes_reach_the_minimum_of_steps(rows: int, minimum: int, expected: int) -> None:
     assert passes(Training(epochs=3, batch_size=8, min_steps=minimum), rows) == expected
+
+
+def test_a_number_of_steps_is_kept_whatever_the_number_of_rows(tiny_model: Path, tmp_path: Path) -> None:
+    rows = rows_of(tiny_model, 0.0)
+    settings = SETTINGS.model_copy(update={"steps": 5, "batch_size": 4})
+    results = [
+        train(load_model(tiny_model, torch.float32), chosen, settings, seed=1, scratch=tmp_path / str(len(chosen)))
+        for chosen in (rows, rows[:6])
+    ]
+    assert [result.steps for result in results] == [5, 5]
+    shown = in_order(rows[:6], settings, 1)
+    assert len(shown) == 5 * rows_per_step(settings) and results[1].supervised_tokens == sum(
+        row.supervised for row in shown
+    )
+
+
+def test_rows_come_in_whole_passes_each_in_its_own_order(tiny_model: Path) -> None:
+    rows = rows_of(tiny_model, 0.0)[:6]
+    settings = SETTINGS.model_copy(update={"steps": 5, "batch_size": 4})
+    ids = [row.id for row in in_order(rows, settings, 1)]
+    assert all(sorted(ids[start : start + 6]) == sorted(row.id for row in rows) for start in (0, 6, 12))
+    assert ids[:6] != ids[6:12] and ids == [row.id for row in in_order(rows, settings, 1)]
+    assert ids != [row.id for row in in_order(rows, settings, 2)]
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from typing import ClassVar
 from nomad_assets.profile.fields import Section
 from nomad_assets.recipe.curation.rule import Rule, Stage, Verdict
 
-NUMBER = r"[$€£]?(-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)%?)"
+# Python reads no number of more than 4,300 digits, and a model that repeats itself may write one.
+NUMBER = r"[$€£]?(-?(?:(?:\d{1,3}(?:,\d{3})+|\d{1,40})(?:\.\d{1,40})?|\.\d{1,40})%?)"
+# After the result: more of it ("18 000", "6:48", "1 and 1/3"), another term ("+ 1", "+ M", "(2)"), or a variable ("5A").
+GOES_ON = r"[.,:]?\d|[ ]\d{3}\b|\s+and\s+\(?\d+/\d|\s*[-+*/x×÷]\s*(?:[\d(]|[A-Za-z](?![A-Za-z]))|[A-Za-z](?![A-Za-z])"
 # A number does not start inside a word or another number; after x it has no sign: "3x-5" is algebra.
-EQUATION = re.compile(
-    rf"(?<![\w.,^)%]){NUMBER}\s*([-+*/×÷]|x(?!\s*-))\s*{NUMBER}\s*=\s*{NUMBER}(?![.,]?\d)(?!\s*[-+*/x×÷]\s*\d)"
-)
-PART_OF_A_CHAIN = re.compile(r"([-+*/×÷^)%]|[\d ]x|\d[ \t])[ \t]*$")
+EQUATION = re.compile(rf"(?<![\w.,:^)%]){NUMBER}\s*([-+*/×÷]|x(?!\s*-))\s*{NUMBER}\s*=\s*{NUMBER}(?!{GOES_ON})")
+PART_OF_A_CHAIN = re.compile(r"([-+*/×÷^)%]|[\d ]x|\d[ \t]|\d and)[ \t]*$")
+CENTS = re.compile(r"\s*cents?\b")
 
 
 class Arithmetic(Rule):
@@ -41,6 +43,8 @@ def wrong_equation(text: str) -> str | None:
     for match in EQUATION.finditer(text):
         if PART_OF_A_CHAIN.search(text, max(0, match.start() - 8), match.start()):
             continue  # the tail of "2 + 3 + 4 = 9" says nothing about 3 + 4
+        if "$" in match.group(0) and CENTS.match(text, match.end()):
+            continue  # "$1 / 2 = 50 cents"
         left, operator, right, result = match.groups()
         if operator in "/÷" and not float(right.replace(",", "").rstrip("%")):
             return match.group(0).strip()

@@ -1,5 +1,6 @@
 """Kept rows lie in a band of relevance (NormSim), cut from the rows that no rule dropped. Evidence: the band's bounds."""
 
+import math
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -29,6 +30,14 @@ class RelevanceBand(Rule):
             if quantiles[0] >= quantiles[1]:
                 raise ValueError("the first quantile must be below the second")
             return quantiles
+
+        def most_kept(self, rows: int) -> int:
+            """How many of so many rows, all unlike, lie in the band."""
+            low, high = (quantile * (rows - 1) for quantile in self.band_quantiles)
+            bounds = {"none": (0, rows - 1), "low": (0, low), "middle": (low, high), "high": (high, rows - 1)}[
+                self.band
+            ]
+            return math.floor(bounds[1]) - math.ceil(bounds[0]) + 1
 
     def __init__(self, settings: Settings, rows: CorpusRows):
         super().__init__(settings, rows)
