@@ -22,6 +22,8 @@ INK = "#7a7f87"
 """Text, axes and what is not an arm: at least 4:1 against white and against near-black."""
 SIZE = (380, 270)
 """Pixels of the plot itself. Small on purpose: at a phone's width the text keeps its size."""
+LINE = 30
+"""Pixels of a line of a forest plot."""
 SEEDS = "seed examples"
 MOST_POINTS = 3000
 """Points of one scatter; of more rows a sample is drawn, evenly spread over their order."""
@@ -203,7 +205,7 @@ def forest(pooled: pl.DataFrame, replicates: pl.DataFrame) -> "alt.LayerChart":
         ),
     ]  # fmt: skip
     width, _ = SIZE
-    return _styled(alt.layer(*layers)).properties(width=width, height=alt.Step(26))
+    return _styled(alt.layer(*layers)).properties(width=width, height=LINE * pooled.height)
 
 
 def relevance_novelty_by_cell(corpora: pl.DataFrame) -> "alt.LayerChart":
