@@ -7,7 +7,7 @@ one draw: a model that has learned it gets them all right.
 Worked example: five replicates, forty questions, each replicate ahead by 10 points whatever the question. The replicates agree,
 the questions agree, the interval is narrow and the verdict "higher". Where the five are ahead by 40, 20, 0, -20 and 10 points,
 the mean is the same, and the interval reaches from -18 to +38: "no difference shown". Resampling questions alone would call
-both a success, and is wrong in 9 to 47 of 100 worlds without a difference (benchmarks/README.md).
+both a success, and is wrong in 3 to 64 of 100 worlds without a difference (benchmarks/README.md).
 
 The model is the two-way random-effects analysis of variance (Searle, Casella and McCulloch, Variance Components, 1992,
 chapter 4), each benchmark weighing the same, with the sums over questions taken by cluster (Cameron, Gelbach and Miller, Robust
