@@ -33,7 +33,8 @@ def test_the_graph_has_its_groups_and_opens_them(page, address) -> None:
 def test_an_assets_page_says_what_it_is_and_shows_its_data(page, address) -> None:
     opened(page, address, "/assets/own/teacher_model", "Definition")
     for text in (
-        "A model fine-tuned to write training data: loss on the response and, weighted by its arm, on the prompt.",
+        "A model that writes training data: fine-tuned with loss on the response and, weighted by its arm, on the prompt; or the "
+        "untouched base model, where its arm says so.",
         "data-synthesis", "own_teachers", "PyTorch", "Hugging Face", "nomad/needs: accelerator", "Row count",
         "tokens with loss; 0 for a row not used", "artifact_id", "peak_memory_mib", "seconds",
     ):  # fmt: skip
