@@ -68,7 +68,7 @@ def test_a_backfill_and_a_run_beside_it_end_well_and_its_scores_can_be_read(fini
         nodes = {"/".join(node["assetKey"]["path"]): node for node in server.query(GROUPS)["assetNodes"]}
         assert nodes["own/teacher_model"]["groupName"] == "own_teachers"
         assert nodes["own/seed_examples"]["groupName"] == "own_inputs"
-        assert nodes["own/teacher_model"]["description"].startswith("A model fine-tuned to write training data")
+        assert nodes["own/teacher_model"]["description"].startswith("A model that writes training data")
         repository = {"repositoryName": "__repository__", "repositoryLocationName": "nomad_assets"}
         cells = {
             "selector": {"repositorySelector": repository, "partitionSetName": "own_grid_partition_set"},
