@@ -7,7 +7,7 @@ verdict is "higher". With only three such questions the verdict is "no differenc
 The rule is the percentile bootstrap over questions (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
 chapter 13): draw as many questions with replacement as there are, take the mean, repeat, and read the interval off
 the quantiles of those means. A paired difference resamples the per-question differences, so the difficulty of a
-question, which both students share, cancels.
+question, which both students share, cancels. This is about two trained students; `crossed.py` is about two recipes.
 """
 
 from collections.abc import Sequence
@@ -101,6 +101,25 @@ def stratified_bootstrap(
     verdict: Verdict = "higher" if low > 0 else "lower" if high < 0 else "no difference shown"
     mean = float(np.mean([_mean(values) for values in strata]))
     return Difference(mean, low, high, sum(len(values) for values in strata), verdict)
+
+
+def wilson_interval(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
+    """Interval of a share of `n` independent cases: 0 of 30 is 0 to 11.4%, where resampling says 0 to 0.
+
+    Wilson's score interval (J. American Statistical Association 22, 1927). Raises ValueError without a case, or on
+    more successes than cases.
+    """
+    from scipy.special import ndtri
+
+    if not 0 <= successes <= n or n < 1:
+        raise ValueError(f"{successes} of {n}: expected 0 <= successes <= n and at least one case")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence = {confidence}: must lie between 0 and 1")
+    z, share = float(ndtri((1 + confidence) / 2)), successes / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * float(np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)))
+    low = 0.0 if successes == 0 else centre - reach
+    return Interval(share, low, 1.0 if successes == n else centre + reach, n)
 
 
 def settling_questions(confidence: float = 0.95) -> int:

@@ -11,6 +11,7 @@ from nomad_assets.recipe.evaluation.statistics import (
     paired_bootstrap,
     settling_questions,
     stratified_bootstrap,
+    wilson_interval,
 )
 
 
@@ -131,3 +132,22 @@ def test_intervals_cover_the_truth_about_as_often_as_they_claim():
         kept_null += paired_bootstrap(right, other, resamples=400, seed=seed).verdict == "no difference shown"
     assert 0.91 <= covered / 400 <= 0.98
     assert 0.91 <= kept_null / 400 <= 0.98
+
+
+def test_a_share_of_none_or_all_is_not_certain():
+    """By hand with z = 1.96: 0 of 30 reaches z² / (30 + z²) = 3.84 / 33.84."""
+    assert wilson_interval(0, 30) == Interval(0.0, 0.0, pytest.approx(3.8415 / 33.8415, abs=1e-5), 30)
+    assert wilson_interval(30, 30) == Interval(1.0, pytest.approx(30 / 33.8415, abs=1e-5), 1.0, 30)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(1, 10), (7, 20), (99, 100)])
+def test_wilsons_interval_is_scipys(successes, n):
+    ours = wilson_interval(successes, n, confidence=0.9)
+    scipys = stats.binomtest(successes, n).proportion_ci(0.9, method="wilson")
+    assert (ours.mean, ours.low, ours.high) == pytest.approx((successes / n, scipys.low, scipys.high))
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_a_share_of_nothing_is_refused(successes, n):
+    with pytest.raises(ValueError, match="at least one case"):
+        wilson_interval(successes, n)
