@@ -39,9 +39,10 @@ class Variances:
 
 
 EXACT_MATCH = Variances(question=0.20, run=0.03, residual=0.40)
-"""Right or wrong, a 135M student on word problems (November 2026); runs of small seed sets moved by up to .05."""
+"""Right or wrong: planning values for small students, not a fit. Trials of November 2026 had run SDs of .03 to .05."""
 ANSWER_LOG_PROBABILITY = Variances(question=0.10, run=0.018, residual=0.10)
-"""Nats per answer token on word problems: a single pair has SD .14, of .08 to .16 measured. Trivia has .43 to .72."""
+"""Nats per answer token on word problems, a planning value: one pair has SD .14, where .08 to .16 was measured (trivia
+.43 to .72). The split is chosen so that 250 questions and 8 replicates show .038 nats; a pilot's is better."""
 
 
 def smallest_effect(
@@ -55,7 +56,8 @@ def smallest_effect(
 ) -> float:
     """Smallest true difference that a two-sided test at `alpha` shows with chance `power`, in the variances' unit.
 
-    `clusters` of about equal size, or None when each question is its own. Raises ValueError on fewer than two
+    `clusters` of about equal size, or None when each question is its own. With 5 replicates real power is some 3 points
+    below `power`, since degrees of freedom are estimated (benchmarks/README.md). Raises ValueError on fewer than two
     replicates or clusters, more clusters than questions, alpha or power outside 0 to 1, or power below alpha.
     """
     from scipy.optimize import brentq
