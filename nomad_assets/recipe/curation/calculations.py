@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-CALCULATOR = re.compile(r"<<[^<>]*>>")
+from nomad_assets.recipe.data.record_formats import CALCULATOR
+
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 CHARACTERS = str.maketrans({"–": "-", "−": "-", "×": "*", "÷": "/", "’": "'", "$": None, "€": None, "£": None})
 # Python reads no number of more than 4,300 digits, and a model that repeats itself may write one.
