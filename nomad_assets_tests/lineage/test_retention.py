@@ -85,7 +85,8 @@ def test_what_is_kept_of_a_pruned_version_holds_no_text(history: History, store:
     assert set(judged.filter(pl.col("evidence").is_null())["reason"]) >= {*QUOTING, "filter.mine"}
     assert set(judged.filter(pl.col("evidence").is_not_null())["reason"]) == set(NAMING)
     assert "the whole answer, folded" in texts, "of the reasons that name a twin or a bound it is kept"
-    old = next(row for row in contents(store)["artifacts"] if row[1] == "curated_corpus" and row[6])[0]
+    rows = [dict(zip(TABLES["artifacts"][1], row, strict=True)) for row in contents(store)["artifacts"]]
+    old = next(row["artifact_id"] for row in rows if row["asset"] == "curated_corpus" and row["pruned"])
     with lineage.reading(store) as connection:
         row = trace(connection, store, f"{old}#000003-0")["row"]
     assert row["verdict"] == "kept" and "prompt" not in row
