@@ -2,17 +2,18 @@
 
 Worked example: train_sizes = [64], replicates = 2 and prompt_loss = {masked = 0.0, unmasked = 1.0} give the cells
 64/masked, 64/unmasked, 64-s1/masked and 64-s1/unmasked, whole replicates one after the other. The first replicate has the
-plain name, so that artifacts keep their places when replicates are added.
+plain name, so that artifacts keep their places when replicates are added. `[grid.selections.high]` adds 64/unmasked@high beside
+64/unmasked, and `controls.gold` adds 64@gold beside 64.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from nomad_assets.cells import Cell, Over
+from nomad_assets.cells import VARIANT, Cell, Over
 from nomad_assets.engine.graph import Graph
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError, shown
-from nomad_assets.profile.sections import Profile, Synthesis, Training
+from nomad_assets.profile.sections import SHUFFLED, Profile, Synthesis, Training
 from nomad_assets.recipe.seeding import derive_seed
 from nomad_assets.steps import GRAPH
 
@@ -42,9 +43,17 @@ class Grid:
         }
         replicates = range(profile.grid.replicates)
         sizes = [Cell(size, None, replicate) for replicate in replicates for size in self.train_sizes]
-        self._size_names = {cell.size_label: cell for cell in sizes}
         cells = [Cell(size.train_size, arm, size.replicate) for size in sizes for arm in self.arms]
-        self._members = {Over.GRID: [Cell()], Over.SIZES: sizes, Over.CELLS: cells}
+        self.controls = profile.controls.names()
+        """Those beside seeds alone for as many steps."""
+        self.selections = [*profile.grid.selections, *([SHUFFLED] if profile.controls.shuffled else [])]
+        """Those beside the one that `[curation]` makes."""
+        self._members = {
+            Over.GRID: [Cell()], Over.SIZES: sizes, Over.CELLS: cells,
+            Over.CONTROLS: [replace(size, variant=name) for size in sizes for name in (None, *self.controls)],
+            Over.SELECTIONS: [replace(cell, variant=name) for cell in cells for name in (None, *self.selections)],
+        }  # fmt: skip
+        self._labels = {cell.label: cell for members in self._members.values() for cell in members}
 
     @property
     def cells(self) -> list[Cell]:
@@ -64,9 +73,14 @@ class Grid:
         """Every step in every cell, parents before children."""
         return [(step, cell) for step in self.graph.values() for cell in self.members(step.over)]
 
+    def comes_to(self, over: Over, place: Cell, cell: Cell) -> bool:
+        """Whether what is made for `over` in a place belongs to a run of a cell: it lies in the cell, or is read there."""
+        return cell.covers(place) or place == cell.at(over)
+
     def seed(self, step: str, cell: Cell) -> int:
-        """The seed of a step's random choices. Arms of one replicate share it, so that they differ in nothing else."""
-        place = cell.label if cell.arm is None else f"{cell.train_size}/replicate {cell.replicate}"
+        """The seed of a step's random choices. Arms, selections and controls of one size and replicate share it, so that they
+        differ in nothing else."""
+        place = "-" if cell == Cell() else f"{cell.train_size}/replicate {cell.replicate}"
         return derive_seed(self.profile.seed, step, place)
 
     def seed_of_replicate(self, purpose: str, replicate: int) -> int:
@@ -74,35 +88,39 @@ class Grid:
         return derive_seed(self.profile.seed, purpose, f"replicate {replicate}")
 
     def parse(self, text: str) -> Cell:
-        """The cell a user wrote as `64/unmasked`.
+        """The cell a user wrote as `64/unmasked`, or a selection or control of this grid, `64/unmasked@high` or `64@gold`.
 
-        Raises NomadError naming what is accepted when the size or the arm is unknown.
+        Raises NomadError naming what is accepted when a part of it is unknown.
         """
-        size, _, arm = text.partition("/")
-        if size not in self._size_names:
+        cell = self.place(text)
+        if cell.arm is None and cell.variant is None:
+            raise NomadError(f"cell {shown(text)}: unknown arm ''; this profile has {', '.join(self.arms)}")
+        return cell
+
+    def place(self, text: str) -> Cell:
+        """The cell of a label such as `64/unmasked`, `64` or `-`.
+
+        Raises NomadError naming what is accepted when this grid has no such place.
+        """
+        if text in self._labels:
+            return self._labels[text]
+        place, _, variant = text.partition(VARIANT)
+        size, _, arm = place.partition("/")
+        if size not in self._labels:
             raise NomadError(
                 f"cell {shown(text)}: unknown train size {shown(size)}; this profile has {', '.join(map(str, self.train_sizes))}"
             )
-        if arm not in self.arms:
+        if "/" in text and arm not in self.arms:
             raise NomadError(f"cell {shown(text)}: unknown arm {shown(arm)}; this profile has {', '.join(self.arms)}")
-        return replace(self._size_names[size], arm=arm)
-
-    def place(self, text: str) -> Cell:
-        """The cell of a label such as `64/unmasked`, `64` or `-`. Raises NomadError when this grid has no such place."""
-        if text in ("-", ""):
-            return Cell()
-        if "/" in text:
-            return self.parse(text)
-        if text not in self._size_names:
-            raise NomadError(
-                f"cell {shown(text)}: unknown train size; this profile has {', '.join(map(str, self.train_sizes))}"
-            )
-        return self._size_names[text]
+        what, known = ("selection", self.selections) if arm else ("control", self.controls)
+        raise NomadError(
+            f"cell {shown(text)}: unknown {what} {shown(variant)}; this profile has {', '.join(known) or 'none'}"
+        )
 
     def labels(self, cell: Cell) -> Mapping[str, object]:
-        """train_size, replicate, arm and prompt_loss (its weight) of a cell; None where it has none."""
+        """train_size, replicate, arm, variant and prompt_loss (its weight) of a cell; None where it has none."""
         arm = self.arms.get(cell.arm) if cell.arm else None
         return {
             "train_size": cell.train_size, "replicate": None if cell == Cell() else cell.replicate, "arm": cell.arm,
-            "prompt_loss": arm.prompt_loss if arm else None,
+            "variant": cell.variant, "prompt_loss": arm.prompt_loss if arm else None,
         }  # fmt: skip

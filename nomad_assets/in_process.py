@@ -21,6 +21,7 @@ from nomad_assets.status import problems
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
 from nomad_assets.wiring.listeners import listeners_of
+from nomad_assets.wiring.stages import stages_of
 
 JOB = "python"
 SAY_EVERY_SECONDS = 10.0
@@ -66,16 +67,16 @@ def run_places(
 
 
 def _wanted(grid: Grid, cells: Sequence[str], until: str | None) -> list[tuple[Step, Cell]]:
-    """Places in the order in which they are made: of the grid, of each size, of each cell, and of the grid again."""
+    """Places in the order in which they are made, stage by stage."""
     if until is not None and until not in grid.graph:
         raise NomadError(f"until = {until!r}: unknown asset; known: {', '.join(grid.graph)}")
-    chosen = [grid.parse(text) for text in cells] or grid.cells
+    chosen = [grid.parse(text) for text in cells] or [Cell()]
     names = set(grid.graph) if until is None else {until} | grid.graph.ancestors(until)
     return [
         (step, place)
-        for steps in grid.graph.stages()
+        for steps in stages_of(grid).values()
         for place in (grid.members(steps[0].over) if steps else [])
-        if any(place.covers(cell) for cell in chosen)
+        if any(grid.comes_to(steps[0].over, place, cell) for cell in chosen)
         for step in steps
         if step.name in names
     ]

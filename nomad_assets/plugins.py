@@ -192,10 +192,10 @@ def locate(kind: str, use: str, folder: Path, key: str) -> Plugin:
     return Plugin(kind, use, key, identity, file, entry.attr, entry.module)
 
 
-def locate_rules(curation: "Curation", folder: Path) -> list[Plugin]:
-    """The filters, then the verifiers that `[curation]` names, as `curate` wants them."""
+def locate_rules(curation: "Curation", folder: Path, section: str = "curation") -> list[Plugin]:
+    """The filters, then the verifiers that `[curation]` or a selection names, as `curate` wants them."""
     return [
-        locate(kind, rule.use, folder, f"curation.{kind}.{place}.use")
+        locate(kind, rule.use, folder, f"{section}.{kind}.{place}.use")
         for kind in ("filters", "verifiers")
         for place, rule in enumerate(getattr(curation, kind))
     ]
@@ -208,7 +208,9 @@ def locate_source(path: str, folder: Path, key: str) -> Plugin:
 
 def in_profile(profile: "Profile") -> dict[str, Plugin]:
     """Every plug-in that a profile names, by its key, such as `curation.filters.0.use`."""
-    found = locate_rules(profile.curation, profile.folder)
+    found = [
+        rule for key, curation in profile.curations().items() for rule in locate_rules(curation, profile.folder, key)
+    ]
     for key, settings in profile.syntheses().items():
         if settings.engine not in ("auto", *built_in_names("engines")):
             found.append(locate("engines", settings.engine, profile.folder, f"{key}.engine"))

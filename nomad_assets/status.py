@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from nomad_assets.cells import Cell
+from nomad_assets.cells import Cell, Over
 from nomad_assets.engine.fingerprint import Change, drift, library_drift, place_name
 from nomad_assets.engine.machine import libraries
 from nomad_assets.engine.plan import is_withdrawn, plan
@@ -178,10 +178,18 @@ def _sizes_beyond_the_pool(grid: Grid, store: Store) -> dict[tuple[str, Cell], s
     text = "{}: {} is larger than the seed pool of {} rows; use at most {}"
     beyond = [cell for cell in grid.sizes if cell.train_size > rows]
     found = {("seed_subset", cell): text.format("grid.train_sizes", cell.train_size, rows, rows) for cell in beyond}
-    gold = grid.profile.student.seeds
-    if gold is not None and gold > rows:
-        places = [("control_model", cell) for cell in grid.sizes] + [("student_model", cell) for cell in grid.cells]
-        found |= {place: text.format("student.seeds", gold, rows, rows) for place in places}
+    for name, over in (("control_model", Over.CONTROLS), ("student_model", Over.SELECTIONS)):
+        for cell in grid.members(over):
+            gold, known = grid.graph[name].config.of(grid, cell, {}).gold.size, cell.at(Over.SIZES) in beyond
+            if gold <= rows or known:
+                continue
+            if cell.variant == "gold" and not cell.arm:
+                found[name, cell] = (
+                    f"controls.gold: {cell.train_size} seed examples and as many further ones as curation.keep are {gold}, and the "
+                    f"seed pool has {rows} rows; leave it out, or keep fewer"
+                )
+            else:
+                found[name, cell] = text.format("student.seeds", gold, rows, rows)
     return found
 
 

@@ -13,7 +13,7 @@ from nomad_assets.errors import NomadError
 from nomad_assets.grid import Arm, Grid
 from nomad_assets.names import NAME
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import GridSettings
+from nomad_assets.profile.sections import GridSettings, Profile
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.profile_keys import changed
 
@@ -123,7 +123,13 @@ def test_what_a_cell_covers():
 
 def test_a_cell_has_labels():
     grid = grid_of(train_sizes=[8], prompt_loss={"half": 0.5}, replicates=2)
-    assert grid.labels(Cell(8, "half", 1)) == {"train_size": 8, "replicate": 1, "arm": "half", "prompt_loss": 0.5}
+    assert grid.labels(Cell(8, "half", 1)) == {
+        "train_size": 8,
+        "replicate": 1,
+        "arm": "half",
+        "variant": None,
+        "prompt_loss": 0.5,
+    }
     assert grid.labels(Cell(8)) == {"train_size": 8, "replicate": 0, "arm": None, "prompt_loss": None}
     assert set(grid.labels(Cell()).values()) == {None}
 
@@ -170,3 +176,96 @@ def test_every_accepted_arm_is_read_back_from_its_label(arm, size):
 def test_names_that_would_leave_the_store_are_refused(name):
     with pytest.raises(ValueError, match="use letters, digits"):
         GridSettings(train_sizes=[8], prompt_loss={name: 1.0})
+
+
+# Selections and controls.
+
+
+def grid_with(selections: dict | None = None, controls: dict | None = None, **settings) -> Grid:
+    grid = {"train_sizes": [8], "prompt_loss": {"half": 0.5}, "selections": selections or {}, **settings}
+    data = {**SMOKE.model_dump(), "grid": grid, "controls": controls or {}}
+    return Grid(Profile.model_validate({**data, "folder": SMOKE.folder}))
+
+
+def test_selections_and_controls_have_names_behind_an_at():
+    grid = grid_with({"high": {"band": "high", "keep": 1}}, {"gold": True, "shuffled": True}, replicates=2)
+    assert [cell.label for cell in grid.members(Over.CONTROLS)] == ["8", "8@gold", "8-s1", "8-s1@gold"]
+    students = [cell.label for cell in grid.members(Over.SELECTIONS)]
+    assert students[:3] == ["8/half", "8/half@high", "8/half@shuffled"] and students[3] == "8-s1/half"
+    for over in Over:
+        for cell in grid.members(over):
+            assert Cell.of_label(cell.label) == cell == grid.place(cell.label)
+    assert grid.parse("8-s1/half@high") == Cell(8, "half", 1, "high") and grid.parse("8@gold") == Cell(
+        8, variant="gold"
+    )
+
+
+def test_a_selection_is_read_from_the_corpus_of_its_cell_and_shares_its_seeds():
+    grid = grid_with({"high": {"band": "high", "keep": 1}}, {"gold": True})
+    selection = Cell(8, "half", 0, "high")
+    read = dict(grid.places(grid.graph["curated_corpus"], selection))
+    assert read["synthetic_corpus"] == Cell(8, "half") and read["seed_subset"] == Cell(8)
+    assert dict(grid.places(grid.graph["student_model"], selection))["curated_corpus"] == selection
+    assert dict(grid.places(grid.graph["control_scores"], Cell(8, variant="gold")))["control_model"] == Cell(
+        8, variant="gold"
+    )
+    cells = (Cell(8, "half"), selection, Cell(8), Cell(8, variant="gold"))
+    assert len({grid.seed("student_model", cell) for cell in cells}) == 1
+
+
+def test_a_selection_changes_what_it_names_alone():
+    grid = grid_with({"few": {"keep": 3, "seeds": 2}})
+    assert grid.profile.curation_of("few") == SMOKE.curation.model_copy(update={"keep": 3})
+    assert (grid.profile.mix_of("few").seeds, grid.profile.mix_of(None).seeds) == (2, None)
+    assert grid.profile.curation_of(None) == SMOKE.curation
+
+
+def test_a_run_of_a_cell_comes_to_its_selections_and_to_no_other_control():
+    grid = grid_with({"few": {"keep": 3}}, {"gold": True})
+
+    def come_to(text: str, over: Over) -> list[str]:
+        return [cell.label for cell in grid.members(over) if grid.comes_to(over, cell, grid.parse(text))]
+
+    assert come_to("8/half", Over.SELECTIONS) == ["8/half", "8/half@few"] and come_to("8/half", Over.CONTROLS) == ["8"]
+    assert come_to("8/half@few", Over.SELECTIONS) == ["8/half@few"] and come_to("8/half@few", Over.CELLS) == ["8/half"]
+    assert come_to("8@gold", Over.CONTROLS) == ["8@gold"] and come_to("8@gold", Over.CELLS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("8/half@best", "cell '8/half@best': unknown selection 'best'; this profile has few"),
+        ("8@silver", "cell '8@silver': unknown control 'silver'; this profile has gold"),
+        ("9@gold", "cell '9@gold': unknown train size '9'; this profile has 8"),
+    ],
+)
+def test_an_unknown_selection_or_control_is_refused_with_what_there_is(text, message):
+    with pytest.raises(NomadError, match=re.escape(message)):
+        grid_with({"few": {"keep": 3}}, {"gold": True}).parse(text)
+
+
+@pytest.mark.parametrize(
+    ("selections", "controls", "message"),
+    [
+        ({"many": {"keep": 99}}, {}, "grid.selections.many.keep = 99 can never be reached: of synthesis.target = 12 rows at most"),
+        ({"odd": {"band_quantiles": [0.9, 0.1]}}, {}, "selection 'odd': the first quantile must be below the second"),
+        ({"a@b": {}}, {}, "selection name 'a@b': use letters"),
+        ({"shuffled": {}}, {"shuffled": True}, "a selection is named 'shuffled', which controls.shuffled makes"),
+        ({}, {"seeds_tuned": [2.0]}, "give several distinct numbers of epochs to choose among"),
+    ],
+)  # fmt: skip
+def test_an_impossible_selection_or_control_is_refused(selections, controls, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        grid_with(selections, controls)
+
+
+def test_tuned_epochs_need_questions_to_be_chosen_on():
+    benchmarks = {name: {**b.model_dump(), "dev": 0.0} for name, b in SMOKE.benchmarks.items()}
+    data = {
+        **SMOKE.model_dump(),
+        "benchmarks": benchmarks,
+        "controls": {"seeds_tuned": [1.0, 2.0]},
+        "folder": SMOKE.folder,
+    }
+    with pytest.raises(ValueError, match=r"controls\.seeds_tuned chooses on dev questions, and no benchmark"):
+        Profile.model_validate(data)

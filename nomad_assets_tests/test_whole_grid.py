@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
-from nomad_assets.cells import Cell
+from nomad_assets.cells import Cell, Over
 from nomad_assets.definitions import build_definitions
 from nomad_assets.errors import NomadError
 from nomad_assets.steps.curation import CuratedCorpus
+from nomad_assets.steps.models import TrainingRows
 from nomad_assets.steps.report import MARKDOWN
 from nomad_assets.steps.scores import QuestionResults
 from nomad_assets.steps.seeds import SeedSubset
@@ -187,6 +189,60 @@ def test_untrained_arms_and_replicates_go_through_the_whole_graph(home: Path) ->
     markdown = (report / MARKDOWN.name).read_text(encoding="utf-8")
     assert "8-s1/prompted" in markdown and "seed-only control, 8-s1 seeds" in markdown
     assert "prompted (the untouched model) against unmasked (prompt loss weight 1)" in markdown
+
+
+def test_selections_and_controls_go_through_the_whole_graph(home: Path) -> None:
+    """Each selection takes rows of the corpus that is there; each control is a student of its own."""
+    size = 'train_sizes = [8]\nprompt_loss = { unmasked = 1.0 }\nselections = { high = { band = "high", keep = 2, seeds = 4, order = "seeds_last" } }'
+    profile = write_profile(home, train_sizes=size)
+    controls = "seeds_tuned = [1.0, 2.0]\nprompt_loss_student = 1.0\ngold = true\nshuffled = true"
+    profile.write_text(f"{profile.read_text(encoding='utf-8')}\n\n[controls]\n{controls}\n", encoding="utf-8")
+    failures, _ = run(profile)
+    assert failures == []
+    grid, store = opened(profile)
+    assert [cell.label for cell in grid.members(Over.CONTROLS)] == [
+        "8",
+        "8@seeds_tuned",
+        "8@prompt_loss_student",
+        "8@gold",
+    ]
+    assert [cell.label for cell in grid.members(Over.SELECTIONS)] == [
+        "8/unmasked",
+        "8/unmasked@high",
+        "8/unmasked@shuffled",
+    ]
+    assert all(store.current(step.name, cell) for step, cell in grid.all_places())
+    assert len(store.versions("synthetic_corpus", UNMASKED)) == 1, "the corpus is not written again"
+
+    def rows(asset: str, cell: Cell) -> list[str]:
+        return table(store, asset, cell, TrainingRows, grid.graph).filter("used")["id"].to_list()
+
+    gold, tuned, alone = (
+        rows("control_model", replace(Cell(8), variant=name)) for name in ("gold", "seeds_tuned", None)
+    )
+    assert len(gold) == 16 and gold[:8] == alone == tuned, "8 to keep, so 8 more"
+    epochs = store.require("control_model", Cell(8, variant="seeds_tuned")).manifest.metrics
+    assert epochs["epochs"] in (1.0, 2.0) and epochs["steps"] == epochs["epochs"]
+    loss = store.require("control_model", Cell(8, variant="prompt_loss_student")).manifest.metrics
+    assert loss["prompt_loss_weight"] == 1.0
+    high = rows("student_model", Cell(8, "unmasked", 0, "high"))
+    assert [row in alone for row in high] == [True] * 4 + [False] * (len(high) - 4) and 5 <= len(high) <= 6
+    judged = {
+        name: table(store, "curated_corpus", Cell(8, "unmasked", 0, name), CuratedCorpus, grid.graph)
+        for name in (None, "high", "shuffled")
+    }
+    assert judged[None].equals(judged["shuffled"]) and not judged[None].equals(judged["high"])
+    markdown = (store.require("recipe_report", Cell()) / MARKDOWN.name).read_text(encoding="utf-8").replace("\\", "")
+    for words in (
+        "8/unmasked@high",
+        "control gold, 8 seeds",
+        "What each control tells:",
+        "the ceiling",
+        "control shuffled",
+    ):
+        assert words in markdown, words
+    failures, said = run(profile)
+    assert failures == [] and not any("done in" in line for line in said), "nothing is made again"
 
 
 # Runs in an empty store.

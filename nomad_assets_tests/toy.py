@@ -162,7 +162,7 @@ class ToyGrid:
             Over.GRID: [Cell()],
             Over.SIZES: [Cell(size) for size in SIZES],
             Over.CELLS: [Cell(size, arm) for size in SIZES for arm in self.arms],
-        }[over]
+        }.get(over, [])
 
     def places(self, step: Step, cell: Cell) -> list[tuple[str, Cell]]:
         return self.graph.places(step.name, cell, {over: self.members(over) for over in Over})

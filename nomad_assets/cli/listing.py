@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from nomad_assets.cells import Cell
+from nomad_assets.cells import Cell, Over
 from nomad_assets.engine.fingerprint import place_name
 from nomad_assets.grid import Grid
 from nomad_assets.status import PlaceStatus, State, status
@@ -66,9 +66,10 @@ def remarks_on_report(grid: Grid, store: Store) -> Iterator[str]:
     cells = {
         state.cell for state in states if state.step.name in scores and state.state == "missing" and state.cell.arm
     }
-    missing = [cell.label for cell in grid.cells if cell in cells]
+    students = grid.members(Over.SELECTIONS)
+    missing = [cell.label for cell in students if cell in cells]
     if missing:
-        yield f"this report misses {len(missing)} of {len(grid.cells)} cells, which have no scores yet: {', '.join(missing)}"
+        yield f"this report misses {len(missing)} of {len(students)} cells, which have no scores yet: {', '.join(missing)}"
 
 
 def remarks_on_libraries(states: list[PlaceStatus]) -> list[str]:

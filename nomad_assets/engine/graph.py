@@ -38,10 +38,11 @@ class Graph(Mapping[str, Step]):
         return {p for p in self[name].inputs if any(p in self.ancestors(other) for other in self[name].inputs)}
 
     def stages(self) -> list[list[Step]]:
-        """Steps that can run together for one partition, in order: of the grid, of a size, of a cell, and of the grid again."""
-        found: list[list[Step]] = []
-        for over in (Over.GRID, Over.SIZES, Over.CELLS):
-            found.append([step for step in self.values() if step.over is over and not self._gathers(step.name)])
+        """Steps that are made for the same places, in order: of the grid, of a size, of a control, of a cell, of a selection,
+        and of the grid again."""
+        found = [
+            [step for step in self.values() if step.over is over and not self._gathers(step.name)] for over in Over
+        ]
         return [*found, [step for step in self.values() if self._gathers(step.name)]]
 
     def _gathers(self, name: str) -> bool:
@@ -53,8 +54,8 @@ class Graph(Mapping[str, Step]):
         """The (asset, cell) pairs that a step reads: its own coordinates of a coarser parent, all cells of a finer one."""
         found = []
         for parent, read in self[name].inputs.items():
-            cells = members[self[parent].over]
-            found += [(parent, place) for place in cells if read.every_cell or place.covers(cell)]
+            cells, own = members[self[parent].over], cell.at(self[parent].over)
+            found += [(parent, place) for place in cells if read.every_cell or place == own]
         return found
 
     def column_sources(self, name: str) -> dict[str, tuple[list[tuple[str, str]], bool]]:

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from nomad_assets.cells import Over
 from nomad_assets.grid import Arm, Grid
 from nomad_assets.profile.sections import Profile, Training
 from nomad_assets.recipe.generation.engine import Request, open_engine
@@ -132,7 +133,7 @@ def forecast(
     cells, trained = grid.cells, [cell for cell in grid.cells if grid.arms[cell.arm].teacher is not None]
 
     def training(rows: int, settings: Training) -> float:
-        steps, shown = amount(settings, rows)
+        steps, shown = amount(settings, rows, response_tokens)
         tokens = shown * (prompt_tokens + response_tokens)
         return speed.start_seconds + steps * speed.step_seconds + tokens * speed.token_seconds
 
@@ -140,11 +141,13 @@ def forecast(
         read = sum(questions.values()) * (prompt_tokens + response_tokens) * speed.token_seconds * FORWARD_SHARE
         return speed.open_seconds + HARNESS_SECONDS + read + tokens / speed.decoded_per_second
 
+    students, controls = grid.members(Over.SELECTIONS), grid.members(Over.CONTROLS)
     corpora = [_corpus(grid.arms[cell.arm], prompt_tokens, response_tokens) for cell in cells]
     attempts, row_tokens = (sum(numbers) for numbers in zip(*corpora, strict=True))
     answers = sum(questions.values()) * response_tokens
     longest = sum(count * profile.benchmarks[name].max_new_tokens for name, count in questions.items())
-    scored = (len(cells) + len(grid.sizes)) * scoring(answers) + scoring(longest)
+    scored = (len(students) + len(controls)) * scoring(answers) + scoring(longest)
+    curations = len(grid.selections) + 1
     return [
         Estimate("base_model", 1, speed.base_seconds, speed.model_bytes),
         Estimate(
@@ -156,18 +159,18 @@ def forecast(
             int(row_tokens * TOKEN_BYTES),
         ),
         Estimate(
-            "curated_corpus", len(cells), len(cells) * CURATED_SECONDS + CURATED_ROW_SECONDS * attempts,
-            int(2 * row_tokens * TOKEN_BYTES + attempts * EMBEDDING_BYTES),
+            "curated_corpus", len(students), len(students) * CURATED_SECONDS + CURATED_ROW_SECONDS * attempts * curations,
+            int(2 * row_tokens * TOKEN_BYTES + attempts * EMBEDDING_BYTES) * curations,
         ),
         Estimate(
-            "student_model", len(cells), sum(training(profile.curation.keep, like_every_student(profile, c.train_size)) for c in cells),
-            len(cells) * speed.model_bytes,
+            "student_model", len(students), sum(training(profile.curation.keep, like_every_student(profile, c.train_size)) for c in students),
+            len(students) * speed.model_bytes,
         ),
         Estimate(
-            "control_model", len(grid.sizes), sum(training(c.train_size, like_every_student(profile, c.train_size)) for c in grid.sizes),
-            len(grid.sizes) * speed.model_bytes,
+            "control_model", len(controls), sum(training(c.train_size, like_every_student(profile, c.train_size)) for c in controls),
+            len(controls) * speed.model_bytes,
         ),
-        Estimate("scores", len(cells) + len(grid.sizes) + 1, scored, 0),
+        Estimate("scores", len(students) + len(controls) + 1, scored, 0),
     ]  # fmt: skip
 
 

@@ -142,7 +142,7 @@ def _artifacts(grid: Grid, store: Store, cell: Cell, part: str) -> dict[str, Art
     found, withdrawals = {}, store.withdrawals()
     for name in PARENTS[part]:
         step = grid.graph[name]
-        place = next(place for place in grid.members(step.over) if place.covers(cell))
+        place = cell.at(step.over)
         if name in DESCRIBING:
             if is_current(step, place, grid, store):
                 found[name] = store.require(name, place)

@@ -154,7 +154,7 @@ def _artifact(key: str, manifest: Manifest, pruned: bool) -> tuple:
     cell = Cell.of_label(manifest.partition)
     return (
         manifest.artifact_id, manifest.asset, manifest.partition, cell.train_size,
-        None if cell.train_size is None else cell.replicate, cell.arm,
+        None if cell.train_size is None else cell.replicate, cell.arm, cell.variant,
         manifest.version, pruned, key, manifest.fingerprint, manifest.content_digest, manifest.code_version,
         manifest.run_id, _utc(manifest.started), _utc(manifest.ended), manifest.seconds, manifest.rows, manifest.tokens,
         manifest.peak_memory_bytes, None if manifest.seed is None else str(manifest.seed),

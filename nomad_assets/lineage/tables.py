@@ -19,7 +19,7 @@ from nomad_assets.steps.models import TrainingRows
 from nomad_assets.steps.scores import Scores
 from nomad_assets.steps.seeds import SeedExamples, SeedSubset
 
-VERSION = 3
+VERSION = 4
 TYPES = {pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.Boolean: "BOOLEAN"}
 # Reasons whose evidence names a twin, a question or bounds. Other evidence may repeat the row's own text: it goes with it.
 NAMING = (
@@ -133,10 +133,14 @@ TABLES: dict[str, tuple[str, Columns]] = {
         {
             "artifact_id": ("VARCHAR", "asset, partition and 12 hex digits"),
             "asset": ("VARCHAR", "asset name"),
-            "partition": ("VARCHAR", "train size, or train size/arm; - for an unpartitioned asset"),
+            "partition": (
+                "VARCHAR",
+                "train size, or train size/arm, and @ with a control or selection; - for an unpartitioned asset",
+            ),
             "train_size": ("BIGINT", "seed examples; null for an unpartitioned asset"),
             "replicate": ("BIGINT", "from 0; null for an unpartitioned asset"),
             "arm": ("VARCHAR", "null where the asset has none"),
+            "variant": ("VARCHAR", "selection of an arm's rows, or control; null for the one without a name"),
             "version": ("BIGINT", "counts from 1 within asset and partition"),
             "pruned": ("BOOLEAN", "whether its files are gone"),
             "folder": ("VARCHAR", "below the store's root"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KNOWN = "SELECT DISTINCT id FROM seeds WHERE list_contains(?, id)"
 REACHED = """SELECT r.artifact_id, r.asset, r."partition", r.version, c.artifact_id IS NOT NULL AS current, r.pruned
     FROM reached_by(?) r LEFT JOIN current_artifacts c USING (artifact_id)
-    ORDER BY r.train_size NULLS FIRST, r.replicate, r.arm NULLS FIRST, r.asset, r.version"""
+    ORDER BY r.train_size NULLS FIRST, r.replicate, r.arm NULLS FIRST, r.variant NULLS FIRST, r.asset, r.version"""
 
 
 def reach(store: Store, rows: list[str]) -> pl.DataFrame:

@@ -50,9 +50,11 @@ def given(changes: Section) -> dict:
     return {key: value for key, value in changes.model_dump().items() if value != {}}
 
 
-def merged(section: S, changes: Section) -> S:
-    """A section with some of its keys changed. Raises pydantic's ValidationError when the keys do not fit each other."""
-    found = given(changes)
+def merged(section: S, changes: Section | None) -> S:
+    """A section with those of its keys changed that the changes name. Raises pydantic's ValidationError when the keys do not
+    fit each other."""
+    known = type(section).model_fields
+    found = {key: value for key, value in given(changes).items() if key in known} if changes is not None else {}
     return type(section).model_validate(_over(section.model_dump(), found)) if found else section
 
 

@@ -112,6 +112,8 @@ class TrainingRecipe(Section):
     """Raise the number of passes until at least this many optimizer steps are made (small train sizes)."""
     steps: Count | None = None
     """Exactly this many optimizer steps, in place of `epochs` and `min_steps`: rows are gone through as often as that takes."""
+    tokens: Count | None = None
+    """As many optimizer steps as it takes to see this many supervised tokens, in place of all of these."""
     learning_rate: Annotated[float, Field(gt=0, lt=1)] = 1e-4
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
     """Learning rate after the warm-up."""
@@ -149,13 +151,21 @@ class Training(TrainingMachinery, TrainingRecipe):
     """How a model is trained."""
 
 
-class StudentTraining(Training):
-    """How students are trained. All students and controls of a train size make the same number of optimizer steps: `steps`,
-    or as many as it takes to go `epochs` times through the seed examples and `curation.keep` synthetic rows."""
+class Mix(Section):
+    """Seed examples among a student's rows."""
 
     seeds: Annotated[int, Field(ge=0, le=MAX_COUNT)] | None = None
     """Seed examples that every student is trained on beside the synthetic rows, whatever its teacher saw; left out, as many
     as its teacher saw; 0 for synthetic rows alone."""
+    order: Literal["mixed", "seeds_first", "seeds_last"] = "mixed"
+    """Whether seed examples and synthetic rows are shuffled together, or one kind is trained on after the other, each for its
+    share of the steps."""
+
+
+class StudentTraining(Mix, Training):
+    """How students are trained. All students and controls of a train size make the same number of optimizer steps: `steps`,
+    or as many as it takes to go `epochs` times through the seed examples and `curation.keep` synthetic rows; or, with
+    `tokens`, as many as it takes to see that many supervised tokens."""
 
 
 class Sampling(Section):
@@ -194,78 +204,6 @@ class Synthesis(SynthesisMachinery):
         if self.max_attempts * self.responses_per_prompt < self.target:
             raise ValueError(f"max_attempts = {self.max_attempts} can never give target = {self.target} rows")
         return self
-
-
-class ArmSettings(Section):
-    """How a teacher is made: trained with a weight of the loss on the prompt, or the untouched base model."""
-
-    prompt_loss: Share | None = None
-    """Weight of the loss on the prompt: 0 masks it, 1 is NOMAD. Without one the base model writes, untrained."""
-    shots: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
-    """Seed examples that the untrained model has in context, drawn anew for each attempt. With none it writes from the bare
-    user turn, as Magpie does."""
-    teacher: optional(Training) = optional(Training)()
-    """Keys of `[teacher]` that this arm has another value for."""
-    synthesis: optional(Synthesis) = optional(Synthesis)()
-    """Keys of `[synthesis]` that this arm has another value for."""
-
-
-class GridSettings(Section):
-    train_sizes: Annotated[list[Count], Field(min_length=1)]
-    """Number of seed examples each teacher sees."""
-    prompt_loss: dict[str, Share] = Field(default={"masked": 0.0, "unmasked": 1.0})
-    """Arms by their prompt loss weight alone: 0 masks the prompt, 1 is NOMAD."""
-    arms: dict[str, ArmSettings] = Field(default={})
-    """Further arms, or more settings of those above: [grid.arms.NAME] with `prompt_loss`, or `shots` for the untouched model
-    with examples in context, and keys of `teacher` and `synthesis` that differ."""
-    replicates: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Repetitions of everything, each with other seed examples and other random seeds. All arms and the control of one
-    replicate share them."""
-
-    @field_validator("train_sizes")
-    @classmethod
-    def distinct(cls, sizes: list[int]) -> list[int]:
-        if len(set(sizes)) != len(sizes):
-            raise ValueError("sizes must be distinct")
-        return sorted(sizes)
-
-    @field_validator("prompt_loss", "arms")
-    @classmethod
-    def safe_names(cls, arms: dict) -> dict:
-        safe_names(list(arms), "arm")
-        return arms
-
-    @model_validator(mode="after")
-    def arms_are_possible(self) -> "GridSettings":
-        safe_names(list(self.all_arms()), "arm")
-        if not self.all_arms():
-            raise ValueError("no arm; give `prompt_loss`, or [grid.arms.NAME]")
-        for name, arm in self.all_arms().items():
-            if arm.shots and arm.prompt_loss is not None:
-                raise ValueError(
-                    f"arm {name!r}: `shots` are for the untrained model; leave out `prompt_loss` or `shots`"
-                )
-            if arm.prompt_loss is None and given(arm.teacher):
-                raise ValueError(
-                    f"arm {name!r}: `teacher` changes training, which an arm without `prompt_loss` has none of"
-                )
-            if arm.shots > self.train_sizes[0]:
-                raise ValueError(
-                    f"arm {name!r}: shots = {arm.shots}, and the smallest train size has {self.train_sizes[0]} seed examples"
-                )
-            if name in self.prompt_loss and arm.prompt_loss != self.prompt_loss[name]:
-                raise ValueError(
-                    f"arm {name!r}: prompt_loss is given twice, {self.prompt_loss[name]} and {arm.prompt_loss}"
-                )
-        return self
-
-    def all_arms(self) -> dict[str, ArmSettings]:
-        """By name, those of `prompt_loss` first."""
-        found = {name: ArmSettings(prompt_loss=weight) for name, weight in self.prompt_loss.items()}
-        for name, arm in self.arms.items():
-            inherited = arm.prompt_loss is None and name in self.prompt_loss and not arm.shots
-            found[name] = arm.model_copy(update={"prompt_loss": self.prompt_loss[name]}) if inherited else arm
-        return found
 
 
 class UserRule(Section):
@@ -313,6 +251,125 @@ class Curation(settings_of_all_rules()):
         return {
             f"{kind}.{rule.name or plugins.name_of(rule.use)}": rule for kind, found in kinds.items() for rule in found
         }
+
+
+class ArmSettings(Section):
+    """How a teacher is made: trained with a weight of the loss on the prompt, or the untouched base model."""
+
+    prompt_loss: Share | None = None
+    """Weight of the loss on the prompt: 0 masks it, 1 is NOMAD. Without one the base model writes, untrained."""
+    shots: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 0
+    """Seed examples that the untrained model has in context, drawn anew for each attempt. With none it writes from the bare
+    user turn, as Magpie does."""
+    teacher: optional(Training) = optional(Training)()
+    """Keys of `[teacher]` that this arm has another value for."""
+    synthesis: optional(Synthesis) = optional(Synthesis)()
+    """Keys of `[synthesis]` that this arm has another value for."""
+
+
+class Controls(Section):
+    """Students beside those of seeds alone for as many steps, which always run: each tells what a synthetic corpus is worth in
+    another way."""
+
+    seeds_tuned: Annotated[list[Annotated[float, Field(gt=0)]], Field(default=[])]
+    """Seeds alone, trained for each of these numbers of epochs, and the one that is best on the dev questions: what tuning
+    would have given."""
+    prompt_loss_student: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Seeds alone with this weight of the loss on the prompt: what the teacher's loss gives without its rows."""
+    new_answers: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Seeds and up to `curation.keep` new answers to their prompts, of so many sampled for each, that come to the seed's own
+    final answer: what new prompts add to that."""
+    gold: bool = False
+    """As many further seed examples as synthetic rows are to be kept: the ceiling."""
+    shuffled: bool = False
+    """Kept prompts, each with another row's response, in every cell: what rows that look right and are wrong do."""
+
+    @field_validator("seeds_tuned")
+    @classmethod
+    def several(cls, epochs: list[float]) -> list[float]:
+        if len(epochs) == 1 or len(set(epochs)) != len(epochs):
+            raise ValueError("give several distinct numbers of epochs to choose among")
+        return epochs
+
+    def names(self) -> list[str]:
+        """Those that are made for each train size."""
+        named = {name: getattr(self, name) for name in ("seeds_tuned", "prompt_loss_student", "new_answers", "gold")}
+        return [name for name, value in named.items() if value]
+
+
+SHUFFLED = "shuffled"
+"""The selection of that control."""
+
+
+class SelectionSettings(optional(Curation), optional(Mix)):
+    """Which rows of a corpus a student gets: keys of `[curation]` that differ, and the seed examples among them."""
+
+
+class GridSettings(Section):
+    train_sizes: Annotated[list[Count], Field(min_length=1)]
+    """Number of seed examples each teacher sees."""
+    prompt_loss: dict[str, Share] = Field(default={"masked": 0.0, "unmasked": 1.0})
+    """Arms by their prompt loss weight alone: 0 masks the prompt, 1 is NOMAD."""
+    arms: dict[str, ArmSettings] = Field(default={})
+    """Further arms, or more settings of those above: [grid.arms.NAME] with `prompt_loss`, or `shots` for the untouched model
+    with examples in context, and keys of `teacher` and `synthesis` that differ."""
+    selections: dict[str, SelectionSettings] = Field(default={})
+    """Further choices of rows from each corpus, beside the one that `[curation]` makes: [grid.selections.NAME] with the keys
+    that differ, such as band = "high", keep = 100 or seeds = 0. The corpus is not written again."""
+    replicates: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Repetitions of everything, each with other seed examples and other random seeds. All arms and the control of one
+    replicate share them."""
+
+    @field_validator("train_sizes")
+    @classmethod
+    def distinct(cls, sizes: list[int]) -> list[int]:
+        if len(set(sizes)) != len(sizes):
+            raise ValueError("sizes must be distinct")
+        return sorted(sizes)
+
+    @field_validator("prompt_loss", "arms")
+    @classmethod
+    def safe_names(cls, arms: dict) -> dict:
+        safe_names(list(arms), "arm")
+        return arms
+
+    @field_validator("selections")
+    @classmethod
+    def safe_selections(cls, selections: dict) -> dict:
+        safe_names(list(selections), "selection")
+        return selections
+
+    @model_validator(mode="after")
+    def arms_are_possible(self) -> "GridSettings":
+        safe_names(list(self.all_arms()), "arm")
+        if not self.all_arms():
+            raise ValueError("no arm; give `prompt_loss`, or [grid.arms.NAME]")
+        for name, arm in self.all_arms().items():
+            if arm.shots and arm.prompt_loss is not None:
+                raise ValueError(
+                    f"arm {name!r}: `shots` are for the untrained model; leave out `prompt_loss` or `shots`"
+                )
+            if arm.prompt_loss is None and given(arm.teacher):
+                raise ValueError(
+                    f"arm {name!r}: `teacher` changes training, which an arm without `prompt_loss` has none of"
+                )
+            if arm.shots > self.train_sizes[0]:
+                raise ValueError(
+                    f"arm {name!r}: shots = {arm.shots}, and the smallest train size has {self.train_sizes[0]} seed examples"
+                )
+            if name in self.prompt_loss and arm.prompt_loss != self.prompt_loss[name]:
+                raise ValueError(
+                    f"arm {name!r}: prompt_loss is given twice, {self.prompt_loss[name]} and {arm.prompt_loss}"
+                )
+        return self
+
+    def all_arms(self) -> dict[str, ArmSettings]:
+        """By name, those of `prompt_loss` first."""
+        found = {name: ArmSettings(prompt_loss=weight) for name, weight in self.prompt_loss.items()}
+        for name, arm in self.arms.items():
+            inherited = arm.prompt_loss is None and name in self.prompt_loss and not arm.shots
+            found[name] = arm.model_copy(update={"prompt_loss": self.prompt_loss[name]}) if inherited else arm
+        return found
 
 
 class EvaluationMachinery(Operational):
@@ -366,6 +423,7 @@ class Profile(Section):
     synthesis: Synthesis
     curation: Curation
     student: StudentTraining = StudentTraining()
+    controls: Controls = Controls()
     evaluation: Evaluation = Evaluation()
     checks: Checks = Checks()
     automation: Automation = Automation()
@@ -406,24 +464,42 @@ class Profile(Section):
         return benchmarks
 
     @model_validator(mode="after")
-    def corpora_can_be_filled(self) -> "Profile":
-        """Whether a corpus that reaches its target, and of which no rule drops a row, has as many in the band as are wanted."""
-        for key, synthesis in self.syntheses().items():
-            most = self.curation.most_kept(synthesis.target)
-            if most < self.curation.keep:
-                raise ValueError(
-                    f"curation.keep = {self.curation.keep} can never be reached: of {key}.target = {synthesis.target} rows at "
-                    f"most {most} lie in the {self.curation.band} band; raise the target, widen the band or keep fewer"
-                )
+    def arms_can_be_made(self) -> "Profile":
+        possible = [(f"arm {name!r}", self.teacher_of, name) for name in self.grid.all_arms()]
+        possible += [(f"arm {name!r}", self.synthesis_of, name) for name in self.grid.all_arms()]
+        possible += [(f"selection {name!r}", self.curation_of, name) for name in self.grid.selections]
+        for place, make, name in possible:
+            try:
+                make(name)
+            except ValidationError as error:
+                raise ValueError(f"{place}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
         return self
 
     @model_validator(mode="after")
-    def arms_can_be_made(self) -> "Profile":
-        for name in self.grid.all_arms():
-            try:
-                self.teacher_of(name), self.synthesis_of(name)
-            except ValidationError as error:
-                raise ValueError(f"arm {name!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    def corpora_can_be_filled(self) -> "Profile":
+        """Whether a corpus that reaches its target, and of which no rule drops a row, has as many in the band as are wanted."""
+        for section, curation in self.curations().items():
+            for key, synthesis in self.syntheses().items():
+                most = curation.most_kept(synthesis.target)
+                if most < curation.keep:
+                    raise ValueError(
+                        f"{section}.keep = {curation.keep} can never be reached: of {key}.target = {synthesis.target} rows at "
+                        f"most {most} lie in the {curation.band} band; raise the target, widen the band or keep fewer"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def controls_can_be_made(self) -> "Profile":
+        if self.controls.shuffled and SHUFFLED in self.grid.selections:
+            raise ValueError(
+                f"a selection is named {SHUFFLED!r}, which controls.shuffled makes; rename it or leave that out"
+            )
+        chosen_on = [name for name, b in self.benchmarks.items() if b.source is not None and b.dev]
+        if self.controls.seeds_tuned and not chosen_on:
+            raise ValueError(
+                "controls.seeds_tuned chooses on dev questions, and no benchmark with a `source` sets any apart; give one "
+                "a `dev` above 0"
+            )
         return self
 
     def teacher_of(self, arm: str) -> Training | None:
@@ -434,6 +510,20 @@ class Profile(Section):
     def synthesis_of(self, arm: str) -> Synthesis:
         """How an arm's teachers write."""
         return merged(self.synthesis, self.grid.all_arms()[arm].synthesis)
+
+    def curation_of(self, selection: str | None) -> Curation:
+        """The rules of a selection; None is the one that needs no name."""
+        return merged(self.curation, self.grid.selections.get(selection))
+
+    def mix_of(self, selection: str | None) -> Mix:
+        """The seed examples among a selection's rows."""
+        own = Mix(**self.student.model_dump(include=set(Mix.model_fields)))
+        return merged(own, self.grid.selections.get(selection))
+
+    def curations(self) -> dict[str, Curation]:
+        """By its key in the profile: `[curation]`, and what selections make of it."""
+        selected = {f"grid.selections.{name}": self.curation_of(name) for name in self.grid.selections}
+        return {"curation": self.curation, **selected}
 
     def syntheses(self) -> dict[str, Synthesis]:
         """By its key in the profile: `[synthesis]`, and what arms make of it."""

@@ -94,18 +94,19 @@ class CurationConfig(Config):
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "CurationConfig":
-        profile, settings = grid.profile, grid.profile.curation
+        profile, settings = grid.profile, grid.profile.curation_of(cell.variant)
+        section = f"grid.selections.{cell.variant}" if cell.variant in profile.grid.selections else "curation"
         packaged = settings.embedder == embedding.PACKAGED
         return cls(
-            curation=settings, plugins=[ExternalPlugin.of(rule) for rule in locate_rules(settings, profile.folder)],
-            students_also_see_seeds=profile.student.seeds != 0,
+            curation=settings, plugins=[ExternalPlugin.of(rule) for rule in locate_rules(settings, profile.folder, section)],
+            students_also_see_seeds=profile.mix_of(cell.variant).seeds != 0,
             embedder=ExternalModel(address=settings.embedder, source=settings.embedder, content=None)
             if packaged else ExternalModel.of(profile, settings.embedder),
         )  # fmt: skip
 
 
 @step(
-    over=Over.CELLS,
+    over=Over.SELECTIONS,
     inputs={
         "synthetic_corpus": Read({SyntheticCorpus: View()}),
         "seed_subset": Read({SeedSubset: PROMPTS}),
@@ -204,7 +205,7 @@ def few_rows_copy_seeds(stored: Stored) -> Finding:
 def corpus_is_filled_to_its_target(stored: Stored) -> Finding:
     """As many rows were kept as curation.keep asks for."""
     kept = stored.table(CuratedCorpus).filter(verdict="kept").height
-    wanted = stored.grid.profile.curation.keep
+    wanted = stored.grid.profile.curation_of(stored.cell.variant).keep
     return Finding(kept >= wanted, f"{kept} of {wanted} rows were kept", {"kept_rows": kept})
 
 
@@ -237,11 +238,12 @@ class CorpusProfileConfig(Config):
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "CorpusProfileConfig":
-        return cls(seed=grid.seed("corpus_profile", cell), norm=grid.profile.curation.norm, cell=cell.label)
+        norm = grid.profile.curation_of(cell.variant).norm
+        return cls(seed=grid.seed("corpus_profile", cell), norm=norm, cell=cell.label)
 
 
 @step(
-    over=Over.CELLS,
+    over=Over.SELECTIONS,
     inputs={"curated_corpus": Read({CuratedCorpus: View(), SeedPoints: View()}, files=(EMBEDDINGS,))},
     tables={"metrics.parquet": ProfileMetrics, "novelty_curve.parquet": NoveltyCurve},
     version="2", group="corpora", kinds=("polars",),

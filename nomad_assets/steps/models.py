@@ -1,6 +1,8 @@
 """Trained models: the teachers, and what students and controls share with them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import pandera.polars as pa
 import polars as pl
@@ -14,9 +16,10 @@ from nomad_assets.engine.tables import Table, column
 from nomad_assets.profile.sections import Training
 from nomad_assets.recipe.models.device import TRAINED_ROWS, agreed_precision
 from nomad_assets.recipe.models.loading import link_model, load_tokenizer, quiet
-from nomad_assets.recipe.models.turns import Turns, training_rows
+from nomad_assets.recipe.models.turns import TrainingRow, Turns, training_rows
 from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.training.launch import train_folder
+from nomad_assets.recipe.training.trainer import TrainingResult
 from nomad_assets.steps.base import MODEL
 from nomad_assets.steps.seeds import SeedSubset
 
@@ -101,6 +104,32 @@ def teacher_loss_fell(stored: Stored) -> Finding:
     return Finding(last < first, text, {"loss_first_quarter": first, "loss_last_quarter": last})
 
 
+def train_folder_on(
+    inputs: Inputs,
+    out: Output,
+    examples: list[tuple[str, str, str]],
+    settings: Training,
+    prompt_loss_weight: float,
+    dtype: str,
+    seed: int,
+    scratch: Path,
+    folder: Path,
+    later: Collection[str] = (),
+) -> tuple[TrainingResult, list[TrainingRow], list[dict]]:
+    """Train the base model into a folder: the result, the rows that were trained on, and those that were too long."""
+    quiet()
+    base = inputs["base_model"].path(MODEL)
+    turns = Turns(load_tokenizer(base), str(base))
+    rows, too_long = training_rows(turns, examples, prompt_loss_weight, settings.max_length)
+    rows = [replace(row, phase=1) if row.id in later else row for row in rows]
+    precision = agreed_precision(settings.precision, TRAINED_ROWS, out.agreed)
+    result = train_folder(
+        base, rows, settings.model_copy(update={"precision": precision}),
+        seed=seed, scratch=scratch, out=folder, dtype=dtype, progress=out.progress,
+    )  # fmt: skip
+    return result, rows, too_long
+
+
 def train_model(
     inputs: Inputs,
     out: Output,
@@ -109,17 +138,13 @@ def train_model(
     prompt_loss_weight: float,
     dtype: str,
     seed: int,
+    later: Collection[str] = (),
 ) -> None:
-    """Train the base model on (id, prompt, response) triples and write the model, its curve and its rows."""
-    quiet()
-    base = inputs["base_model"].path(MODEL)
-    turns = Turns(load_tokenizer(base), str(base))
-    rows, too_long = training_rows(turns, examples, prompt_loss_weight, settings.max_length)
-    precision = agreed_precision(settings.precision, TRAINED_ROWS, out.agreed)
-    result = train_folder(
-        base, rows, settings.model_copy(update={"precision": precision}),
-        seed=seed, scratch=out.scratch, out=out.path(MODEL), dtype=dtype, progress=out.progress,
-    )  # fmt: skip
+    """Train the base model on (id, prompt, response) triples and write the model, its curve and its rows. Rows whose ids are in
+    `later` are trained on after the others."""
+    result, rows, too_long = train_folder_on(
+        inputs, out, examples, settings, prompt_loss_weight, dtype, seed, out.scratch, out.path(MODEL), later
+    )
     curve = pl.DataFrame(result.curve, schema=CURVE)
     out.write(curve, TrainingCurve)
     used = [(row.id, len(row.input_ids), row.supervised, True) for row in rows]

@@ -11,6 +11,7 @@ from nomad_assets.engine.output import Markdown, Output, Picture
 from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
+from nomad_assets.profile.sections import SHUFFLED
 from nomad_assets.recipe.evaluation.splits import with_splits
 from nomad_assets.recipe.evaluation.statistics import mean_interval
 from nomad_assets.recipe.report.report import build_report
@@ -60,11 +61,14 @@ class ReportConfig(Config):
     replicates: int
     arms: dict[str, float | None]
     """Name -> prompt loss weight; None for the untouched model."""
+    controls: list[str]
+    """Those beside seeds alone for as many steps."""
     benchmarks: dict[str, str]
     """Name -> its rule, or the task of lm-evaluation-harness."""
     dev: dict[str, float]
     """Name -> the share of its questions that choices are made on."""
-    keep: int
+    keeps: dict[str, int]
+    """Selection -> rows to keep; "" is the one without a name."""
     band: str
     embedder: str
     student_seeds: int | None
@@ -78,8 +82,9 @@ class ReportConfig(Config):
             seed=grid.seed("recipe_report", cell), profile=profile.name, base_model=profile.base_model.source,
             train_sizes=grid.train_sizes, replicates=profile.grid.replicates,
             arms={name: arm.prompt_loss for name, arm in grid.arms.items()},
+            controls=[*grid.controls, *([SHUFFLED] if profile.controls.shuffled else [])],
             benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
-            dev=dev_shares(profile), keep=profile.curation.keep, band=profile.curation.band, embedder=profile.curation.embedder,
+            dev=dev_shares(profile), keeps={name: profile.curation_of(name).keep for name in ("", *grid.selections)}, band=profile.curation.band, embedder=profile.curation.embedder,
             student_seeds=profile.student.seeds, bootstrap=profile.evaluation.bootstrap,
             profile_seed=profile.seed,
         )  # fmt: skip
@@ -104,7 +109,7 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
         "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
     tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
-    version="3", group="report", kinds=("markdown", "html"),
+    version="4", group="report", kinds=("markdown", "html"),
 )  # fmt: skip
 def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.
@@ -136,8 +141,9 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
             "base_model": config.base_model,
             "train_sizes": ", ".join(str(size) for size in config.train_sizes),
             "replicates": config.replicates,
+            "controls": ["seeds alone", *config.controls],
             "benchmarks": config.benchmarks,
-            "keep_target": config.keep,
+            "keep_target": config.keeps if len(config.keeps) > 1 else config.keeps[""],
             "band": config.band,
             "embedder": config.embedder,
             "engine": ", ".join(sorted(engines)),
@@ -163,9 +169,14 @@ LABEL_TYPES = {"train_size": pl.Int64, "replicate": pl.Int64, "arm": pl.String, 
 
 def _labels(config: ReportConfig, cell: Cell) -> dict:
     return {
-        "train_size": cell.train_size, "replicate": None if cell == Cell() else cell.replicate, "arm": cell.arm,
+        "train_size": cell.train_size, "replicate": None if cell == Cell() else cell.replicate, "arm": _recipe(cell),
         "prompt_loss": config.arms.get(cell.arm) if cell.arm else None,
     }  # fmt: skip
+
+
+def _recipe(cell: Cell) -> str | None:
+    """What the report calls an arm: with the selection of its rows; or the control's name."""
+    return cell.last_label if cell.arm else cell.variant
 
 
 def _results(config: ReportConfig, inputs: Inputs) -> pl.DataFrame:
@@ -217,7 +228,7 @@ def _stack(
 
 
 def _placed(table: pl.DataFrame, cell: Cell) -> pl.DataFrame:
-    values = {"train_size": cell.train_size, "replicate": cell.replicate, "arm": cell.arm}
+    values = {"train_size": cell.train_size, "replicate": cell.replicate, "arm": _recipe(cell)}
     labels = [pl.lit(value, dtype=LABEL_TYPES[name]).alias(name) for name, value in values.items()]
     return table.select(*labels, pl.all())
 
@@ -263,7 +274,8 @@ def _corpus_row(config: ReportConfig, inputs: Inputs, profile: Given) -> dict:
         ("teacher", "teacher_model"), ("synthesis", "synthetic_corpus"), ("curation", "curated_corpus"),
         ("student", "student_model"),
     ):  # fmt: skip
-        made = next((given for given in inputs.each(asset) if given.cell == profile.cell), None)
+        place = profile.cell.at(Over.CELLS) if asset in ("teacher_model", "synthetic_corpus") else profile.cell
+        made = next((given for given in inputs.each(asset) if given.cell == place), None)
         seconds[f"{label}_seconds"] = made.fact("seconds") if made else None
     shown = ("relevance_all", "relevance_kept", "novelty_all", "novelty_kept", "distinct_prompts")
     return {
@@ -272,7 +284,7 @@ def _corpus_row(config: ReportConfig, inputs: Inputs, profile: Given) -> dict:
         "prompts_completed": int(metrics["prompts_completed"]),
         "completed": int(metrics["rows_completed"]),
         "kept": int(metrics["kept"]),
-        "keep_target": config.keep,
+        "keep_target": config.keeps[profile.cell.variant or ""],
         **{key: metrics[key] for key in shown},
         "prompt_tokens": int(metrics["prompt_tokens"]),
         "response_tokens": int(metrics["response_tokens"]),

@@ -11,7 +11,7 @@ from nomad_assets.engine.inputs import Given, Inputs
 from nomad_assets.engine.output import Output, Preview
 from nomad_assets.engine.step import Config, Read, View, check, step
 from nomad_assets.engine.tables import Table, column
-from nomad_assets.profile.sections import Evaluation, Scoring
+from nomad_assets.profile.sections import Evaluation, Profile, Scoring
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, is_share, primary
 from nomad_assets.recipe.evaluation.evaluate import evaluate
 from nomad_assets.recipe.evaluation.statistics import stratified_bootstrap
@@ -80,6 +80,11 @@ class Scores(Table):
 SCORED = {"results.parquet": QuestionResults, "responses.parquet": Responses, "scores.parquet": Scores}
 
 
+def scoring_of(profile: Profile) -> dict[str, Scoring]:
+    """By benchmark, how it is scored."""
+    return {name: Scoring(**b.model_dump(include=set(Scoring.model_fields))) for name, b in profile.benchmarks.items()}
+
+
 class ScoresConfig(Config):
     benchmarks: dict[str, Scoring]
     """What is asked stands in benchmark_questions."""
@@ -92,8 +97,7 @@ class ScoresConfig(Config):
         profile = grid.profile
         return cls(
             seed=profile.seed,  # the same for every model, so that equal results get equal intervals
-            benchmarks={name: Scoring(**b.model_dump(include=set(Scoring.model_fields))) for name, b in profile.benchmarks.items()},
-            scorers=scorers(profile), evaluation=profile.evaluation,
+            benchmarks=scoring_of(profile), scorers=scorers(profile), evaluation=profile.evaluation,
         )  # fmt: skip
 
 
@@ -101,7 +105,7 @@ QUESTIONS = Read({BenchmarkQuestions: View(("id", "benchmark", "question", "answ
 SCORES = {"tables": SCORED, "version": "4", "group": "scores", "kinds": ("pytorch", "polars"), "heavy": True}
 
 
-@step(over=Over.CELLS, inputs={"student_model": Read(files=(MODEL,)), "benchmark_questions": QUESTIONS}, **SCORES)
+@step(over=Over.SELECTIONS, inputs={"student_model": Read(files=(MODEL,)), "benchmark_questions": QUESTIONS}, **SCORES)
 def student_scores(config: ScoresConfig, inputs: Inputs, out: Output) -> None:
     """The student's answers to every benchmark question, and its scores with 95% bootstrap intervals.
 
@@ -110,9 +114,9 @@ def student_scores(config: ScoresConfig, inputs: Inputs, out: Output) -> None:
     _score(inputs["student_model"], config, inputs, out)
 
 
-@step(over=Over.SIZES, inputs={"control_model": Read(files=(MODEL,)), "benchmark_questions": QUESTIONS}, **SCORES)
+@step(over=Over.CONTROLS, inputs={"control_model": Read(files=(MODEL,)), "benchmark_questions": QUESTIONS}, **SCORES)
 def control_scores(config: ScoresConfig, inputs: Inputs, out: Output) -> None:
-    """The seed-only control's answers and scores."""
+    """The control's answers and scores."""
     _score(inputs["control_model"], config, inputs, out)
 
 

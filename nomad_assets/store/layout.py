@@ -8,4 +8,6 @@ STAGING, PRUNED, WITHDRAWN, AGREED, HANDED = ".staging", ".pruned", ".withdrawn"
 TRASH = "trash"  # below .staging, on the same file system
 LOCK = "lock"
 DATABASE, DATABASE_LOCK = "lineage.duckdb", ".lineage.lock"
-PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a path inside the store
+PART = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?"
+)  # of a path inside the store; a control or selection stands behind an @

@@ -49,7 +49,10 @@ def _asset(work: Work, step: Step) -> dg.AssetsDefinition:
 
     return dg.asset(
         key=names.key(step.name),
-        deps=[names.key(parent) for parent in step.inputs],
+        deps=[
+            work.partitions.dependency(names.key(parent), work.grid.graph[parent].over, step.over)
+            for parent in step.inputs
+        ],
         ins={"seed_table": dg.AssetIn(key=dg.AssetKey.from_user_string(work.seeds_from))} if with_table else None,
         partitions_def=work.partitions.definition(step.over),
         group_name=names.of_grid(step.group),

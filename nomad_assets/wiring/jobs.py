@@ -15,7 +15,7 @@ RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL)
 
 def stages(work: Work) -> dict[str, list[Step]]:
     """Steps by the stage that runs them together."""
-    return stages_of(work.grid.graph)
+    return stages_of(work.grid)
 
 
 def job_of(work: Work, asset: str) -> str:
@@ -31,7 +31,7 @@ def jobs(work: Work) -> list:
     for stage, steps in stages(work).items():
         last = [LINEAGE] if stage == "report" else []
         made.append(_job(work, stage, [*(step.name for step in steps), *last], STAGES[stage]))
-    scored = [step.name for step in stages(work)["grid"] if step.over is Over.CELLS and step.group == "scores"]
+    scored = [step.name for step in work.grid.graph.values() if step.over is Over.SELECTIONS and step.group == "scores"]
     again = "Score the student of a cell again, for example after the benchmarks changed."
     return [*made, _job(work, "evaluation", scored, again)]
 

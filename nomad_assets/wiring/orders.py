@@ -71,7 +71,7 @@ class Expected:
 
 def jobs_for(grid: Grid, order: Order) -> list[Job]:
     """The runs that an order comes to. Raises NomadError on an unknown cell or asset."""
-    wanted = [grid.parse(text) for text in order.cells] or grid.cells
+    wanted = [grid.parse(text) for text in order.cells] or [Cell()]
     names = needed(grid, order.until)
     for name in order.force_assets:
         if name not in grid.graph:
@@ -79,10 +79,10 @@ def jobs_for(grid: Grid, order: Order) -> list[Job]:
         if name not in names:
             raise NomadError(f"--force-asset {name}: --until {order.until} does not come to it")
     found = []
-    for stage, steps in stages_of(grid.graph).items():
+    for stage, steps in stages_of(grid).items():
         chosen = [step for step in steps if step.name in names]
         for place in grid.members(steps[0].over) if chosen else []:
-            if any(place.covers(cell) for cell in wanted):
+            if any(grid.comes_to(steps[0].over, place, cell) for cell in wanted):
                 found.append(Job(stage, place, chosen))
     return found
 

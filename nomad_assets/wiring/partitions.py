@@ -1,12 +1,12 @@
 """The grid as Dagster's partitions, and back.
 
-The cell 64/unmasked has the partition key "unmasked|64": dimensions stand in the order of their names. Replicates stand in
-the dimension `train_size`, "unmasked|64-s1", so that what is made for a size of a replicate has that dimension alone and
-Dagster maps the one to the other.
+The cell 64/unmasked has the partition key "unmasked|64": dimensions stand in the order of their names. Dagster has two
+dimensions at most. Replicates stand in `train_size`, "unmasked|64-s1", so that what is made for a size of a replicate has that
+dimension alone and Dagster maps the one to the other; selections stand in `arm`, "unmasked@high|64", and controls beside the
+sizes, "64@gold".
 """
 
-import functools
-from dataclasses import replace
+import warnings
 
 import dagster as dg
 
@@ -21,17 +21,31 @@ class Partitions:
     def __init__(self, grid: Grid):
         self.grid = grid
 
-    @functools.cached_property
-    def by_size(self) -> dg.StaticPartitionsDefinition:
-        return dg.StaticPartitionsDefinition([cell.size_label for cell in self.grid.sizes])
-
-    @functools.cached_property
-    def by_cell(self) -> dg.MultiPartitionsDefinition:
-        by_arm = dg.StaticPartitionsDefinition(list(self.grid.arms))
-        return dg.MultiPartitionsDefinition({"train_size": self.by_size, "arm": by_arm})
-
     def definition(self, over: Over) -> dg.PartitionsDefinition | None:
-        return {Over.GRID: None, Over.SIZES: self.by_size, Over.CELLS: self.by_cell}[over]
+        if over is Over.GRID:
+            return None
+        if over in (Over.SIZES, Over.CONTROLS):
+            return dg.StaticPartitionsDefinition([cell.last_label for cell in self.grid.members(over)])
+        arms = list(dict.fromkeys(cell.last_label for cell in self.grid.members(over)))
+        return dg.MultiPartitionsDefinition(
+            {"train_size": self.definition(Over.SIZES), "arm": dg.StaticPartitionsDefinition(arms)}
+        )
+
+    def dependency(self, key: dg.AssetKey, parent: Over, child: Over) -> dg.AssetDep:
+        """How a child's partitions depend on a parent's, where Dagster would not find it by itself."""
+        if parent is Over.CELLS and child is Over.SELECTIONS and self.grid.selections:
+            selections: dict[str, list[str]] = {}
+            for cell in self.grid.members(child):
+                known = selections.setdefault(cell.arm, [])
+                known += [cell.last_label] if cell.last_label not in known else []
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", dg.BetaWarning)
+                mapping = dg.MultiPartitionMapping({
+                    "train_size": dg.DimensionPartitionMapping("train_size", dg.IdentityPartitionMapping()),
+                    "arm": dg.DimensionPartitionMapping("arm", dg.StaticPartitionMapping(selections)),
+                })  # fmt: skip
+            return dg.AssetDep(key, partition_mapping=mapping)
+        return dg.AssetDep(key)
 
     def cell_of(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Cell:
         return self.cell(context.partition_key if context.has_partition_key else None)
@@ -44,17 +58,17 @@ class Partitions:
         if partition_key is None:
             return Cell()
         arm, mark, size = partition_key.rpartition("|")
-        sizes = {cell.size_label: cell for cell in self.grid.sizes}
-        if size not in sizes or (mark and arm not in self.grid.arms):
+        try:
+            return self.grid.place(f"{size}/{arm}" if mark else size or partition_key)
+        except NomadError:
             raise NomadError(
                 f"partition {shown(partition_key)}: not in this profile's grid: sizes {', '.join(map(str, self.grid.train_sizes))}, arms {', '.join(self.grid.arms)}"
-            )
-        return replace(sizes[size], arm=arm if mark else None)
+            ) from None
 
 
 def partition_key(cell: Cell) -> "str | dg.MultiPartitionKey | None":
     if cell.train_size is None:
         return None
     if cell.arm is None:
-        return cell.size_label
-    return dg.MultiPartitionKey({"train_size": cell.size_label, "arm": cell.arm})
+        return cell.last_label
+    return dg.MultiPartitionKey({"train_size": cell.size_label, "arm": cell.last_label})

@@ -13,7 +13,8 @@ from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import GRAPH
 
-CELLS = {Over.GRID: Cell(), Over.SIZES: Cell(8), Over.CELLS: Cell(8, "unmasked")}
+CELL = Cell(8, "unmasked")
+CELLS = {over: CELL.at(over) for over in Over}
 PROFILE = {
     "seeds": {"sources": [{"path": "seeds.jsonl"}]},
     "benchmarks": {"trivia": {"source": {"path": "questions.jsonl"}}},

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from nomad_assets.cells import Cell
-from nomad_assets.engine.fingerprint import drift
+from nomad_assets.cells import Cell, Over
+from nomad_assets.engine.fingerprint import drift, fingerprint
 from nomad_assets.engine.plan import plan, serves
 from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
 from nomad_assets.profile.sections import Profile
+from nomad_assets.steps import GRAPH
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.profile_keys import changed, keys
 from nomad_assets_tests.smoke_grid import ROOT, made, write_profile
@@ -51,6 +52,7 @@ source = {SOURCE}
 task = "gsm8k"
 """
 
+VARIANTS = ("grid.selections", "controls")
 NONE: set[str] = set()
 SCORES = {"student_scores", "control_scores", "base_scores"}
 POOL = {"seed_examples", "base_model"}  # the tiny model's tokenizer reads the seeds
@@ -73,7 +75,7 @@ def training(section: str, read_by: set[str]) -> dict[str, tuple[object, set[str
     values = {
         "epochs": 9.0, "min_steps": 9, "learning_rate": 0.5, "schedule": "constant", "warmup": 0.5, "weight_decay": 0.5,
         "max_grad_norm": 9.0, "batch_size": 9, "gradient_accumulation": 9, "tokens_per_pass": 9, "max_length": 99,
-        "precision": "bf16", "length_grouped": True, "gradient_checkpointing": True, "processes": 2, "steps": 9,
+        "precision": "bf16", "length_grouped": True, "gradient_checkpointing": True, "processes": 2, "steps": 9, "tokens": 999,
     }  # fmt: skip
     return {
         **{f"{section}.{key}": (value, read_by) for key, value in values.items()},
@@ -143,6 +145,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "curation.near_repeat": (0.5, CURATED),
     "curation.seed_copy": (0.5, CURATED),
     "curation.min_agreement": (0.5, CURATED),
+    "curation.attempts": (9, CURATED),
     "curation.check_arithmetic": (True, CURATED),
     "curation.drop_echoes": (True, CURATED),
     "curation.drop_non_questions": (True, CURATED),
@@ -155,6 +158,12 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     **rules("curation.verifiers.*"),
     **training("student", STUDENTS),
     "student.seeds": (0, {"curated_corpus", *STUDENTS, *REPORT}),  # curation may then keep no empty corpus
+    "student.order": ("seeds_last", {"student_model"}),
+    "controls.seeds_tuned": ([1.0, 3.0], {"control_model"}),
+    "controls.prompt_loss_student": (0.25, {"control_model"}),
+    "controls.new_answers": (3, {"control_model"}),
+    "controls.gold": (False, REPORT),
+    "controls.shuffled": (True, REPORT),
     "evaluation.precision": ("bf16", SCORES),
     "evaluation.bootstrap": (9, SCORES | REPORT),
     "evaluation.batch_size": (9, NONE),
@@ -168,8 +177,21 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "owners": (["team:other"], NONE),
     "price_per_hour": (9.0, NONE),
 }  # fmt: skip
+KEYS |= {
+    f"grid.selections.*.{key.removeprefix('curation.')}": entry
+    for key, entry in KEYS.items()
+    if key.startswith("curation.")
+}
+KEYS |= {
+    "grid.selections.*.keep": (9, CURATED | REPORT),
+    "grid.selections.*.band": ("low", CURATED),
+    "grid.selections.*.embedder": ("hf://owner/name", CURATED),
+    "grid.selections.*.seeds": (0, {"curated_corpus", "student_model"}),
+    "grid.selections.*.order": ("seeds_last", {"student_model"}),
+}
 
 
+CONTROLS = {"seeds_tuned": [1.0, 2.0], "prompt_loss_student": 0.5, "new_answers": 2, "gold": True, "shuffled": False}
 ARMS = {
     "unmasked": {"shots": 2},
     "masked": {
@@ -182,7 +204,7 @@ ARMS = {
 
 @pytest.fixture(scope="module")
 def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Profile]:
-    """One with every key but those of arms, and one with those."""
+    """One with every key but those of arms, selections and controls, and two with those."""
     folder = tmp_path_factory.mktemp("profile")
     (folder / "mine.py").write_text(PLUGINS, encoding="utf-8")
     (folder / "chat.jinja").write_text("{{ messages }}", encoding="utf-8")
@@ -190,8 +212,13 @@ def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Profile]:
     path.write_text(path.read_text(encoding="utf-8") + BENCHMARKS, encoding="utf-8")
     whole = load_profile(str(path))
     data = whole.model_dump()
-    data["grid"] |= {"prompt_loss": {}, "arms": ARMS}
-    return {"": whole, "grid.arms": Profile.model_validate({**data, "folder": folder})}
+    with_arms = {**data, "grid": {**data["grid"], "prompt_loss": {}, "arms": ARMS}}
+    own = {**data["curation"], "attempts": 99, "min_agreement": 0.25, "seeds": 4, "order": "mixed"}
+    with_variants = {**data, "grid": {**data["grid"], "selections": {"own": own}}, "controls": CONTROLS}
+    return {
+        "": whole, "grid.arms": Profile.model_validate({**with_arms, "folder": folder}),
+        VARIANTS: Profile.model_validate({**with_variants, "folder": folder}),
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +227,22 @@ def profile(profiles: dict[str, Profile]) -> Profile:
 
 
 def fingerprints(profile: Profile, store: LocalStore) -> dict[tuple[str, Cell], str]:
-    """Of every place of the smoke grid, with the parents that the store has."""
+    """Of every place of the smoke grid, with the parents that the store has; or of the selection and the controls, which have
+    none in the store."""
+    if profile.grid.selections:
+        grid, size = Grid(profile), Cell(8)
+        places = [
+            (step, replace(size, variant=name))
+            for step in GRAPH.values()
+            if step.over is Over.CONTROLS
+            for name in CONTROLS
+        ]
+        places += [(step, Cell(8, "unmasked", 0, "own")) for step in GRAPH.values() if step.over is Over.SELECTIONS]
+        places.append((GRAPH["recipe_report"], Cell()))
+        return {
+            (step.name, cell): fingerprint(step, GRAPH, step.config.of(grid, cell, {}), {}).digest
+            for step, cell in places
+        }
     grid, smoke = Grid(profile), Grid(profile.model_copy(update={"grid": load_profile("smoke").grid}))
     return {(step.name, cell): plan(step, cell, grid, store).wanted.digest for step, cell in smoke.all_places()}
 
@@ -217,7 +259,7 @@ def test_the_table_has_every_key_of_a_profile_and_no_other() -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_changes_the_fingerprints_of_what_reads_it(key: str, profiles: dict, before: dict, finished) -> None:
     value, expected = KEYS[key]
-    which = "grid.arms" if key.startswith("grid.arms") else ""
+    which = "grid.arms" if key.startswith("grid.arms") else VARIANTS if key.startswith(VARIANTS) else ""
     after = fingerprints(changed(profiles[which], key, value), finished.store)
     assert {name for name, cell in after if before[which][name, cell] != after[name, cell]} == expected
 

@@ -37,7 +37,7 @@ def test_keys_and_cells_both_ways():
 
 def test_every_cell_has_a_partition():
     partitions = partitions_of(train_sizes=[64, 8])
-    found = sorted(partitions.by_cell.get_partition_keys())
+    found = sorted(partitions.definition(Over.CELLS).get_partition_keys())
     assert found == ["masked|64", "masked|8", "unmasked|64", "unmasked|8"]
     assert found == sorted(str(partition_key(cell)) for cell in partitions.grid.cells)
 

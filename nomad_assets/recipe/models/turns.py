@@ -31,6 +31,8 @@ class TrainingRow:
     id: str
     input_ids: list[int]
     loss_weights: list[float]
+    phase: int = 0
+    """Rows of a lower phase are trained on first."""
 
     @property
     def supervised(self) -> int:

@@ -8,6 +8,7 @@ from nomad_assets.recipe.evaluation.crossed import FEWEST_REPLICATES
 from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.report.blocks import Block, Bullets, Paragraph, Picture
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, Findings, Side
+from nomad_assets.recipe.report.controls import against_words, what_controls_tell
 from nomad_assets.recipe.report.corpora import unfilled_target
 from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
 from nomad_assets.recipe.report.recommendation import Group, Recommendation
@@ -23,6 +24,8 @@ def answer(findings: Findings, chosen: Recommendation) -> list[Block]:
         )
         blocks.append(Picture.of(plots.forest(rows, _replicates(findings, rows)), f"{alt}."))
     blocks.append(Paragraph(_against_all(findings)))
+    if lines := list(what_controls_tell(findings, chosen.best)):
+        blocks += [Paragraph("What each control tells:"), Bullets(lines)]
     for name in list(findings.arms)[1:]:
         blocks.append(
             Paragraph(f"{_arm(findings, name)} against {_arm(findings, next(iter(findings.arms)))}, size by size:")
@@ -35,22 +38,25 @@ def answer(findings: Findings, chosen: Recommendation) -> list[Block]:
 
 def _headline(findings: Findings, best: Group | None) -> Paragraph:
     """The verdict in words on the cell that was chosen on the dev questions."""
-    row = findings.found(Side("student", best[1]), CONTROL, best[0], None) if best else None
+    control = findings.strongest(best[0]) if best else CONTROL
+    row = findings.found(Side("student", best[1]), control, best[0], None) if best else None
     if row is None:
         return Paragraph(
             "It takes students, their seed-only control and questions that both answered.", "It cannot be told here."
         )
     cell = f"{best[0]}/{best[1]}"
-    against = f"students of the same {best[0]} seed examples alone, trained for as many steps"
+    against = against_words(control, best[0])
     shares = [name for name in findings.shares if findings.found(Side("student", best[1]), CONTROL, best[0], name)]
     text = f"{cell} was chosen on the dev questions; this is of {row['n']} others, {counted(len(shares), 'benchmark')} ({listed(shares)})."
-    second = findings.found(Side("student", best[1]), CONTROL, best[0], None, LOGPROB)
+    if len(findings.controls) > 1:
+        text += " Of the controls that could be had instead of synthetic rows, this one was the strongest on the dev questions."
+    second = findings.found(Side("student", best[1]), control, best[0], None, LOGPROB)
     if second is not None:
         text += f" By the mean log-probability of the right answer, which has less noise: {second['verdict']}, {gap_words(second)}."
     if row["replicates"] == 1:
         opening = (
-            f"Open: one replicate cannot tell a recipe from luck. This student of {cell} is {gap_words(row)} against one of the same "
-            "seed examples alone; the interval has the luck of the questions, not that of seeds and training."
+            f"Open: one replicate cannot tell a recipe from luck. This student of {cell} is {gap_words(row)} against "
+            f"{against}; the interval has the luck of the questions, not that of seeds and training."
         )
     elif row["replicates"] < FEWEST_REPLICATES:
         opening = f"Open: {row['replicates']} replicates are too few for a verdict. Students of {cell} are {gap_words(row)} against {against}."
@@ -66,9 +72,11 @@ def _headline(findings: Findings, best: Group | None) -> Paragraph:
 
 
 def _pairs(findings: Findings) -> list[tuple[Side, Side, str]]:
-    """What the figure shows: every arm against the control, then every other arm against the first."""
-    arms = [Side("student", name) for name in findings.arms]
-    pairs = [(arm, CONTROL) for arm in arms] + [(arm, arms[0]) for arm in arms[1:]]
+    """What the figure shows: every arm against the strongest control, every other arm against the first, and the other controls
+    against that of seeds alone."""
+    arms, strongest = [Side("student", name) for name in findings.arms], findings.strongest()
+    pairs = [(arm, strongest) for arm in arms] + [(arm, arms[0]) for arm in arms[1:]]
+    pairs += [(Side("control", name), CONTROL) for name in findings.controls if name is not None]
     return [(a, b, f"{a.label} − {b.label}") for a, b in pairs]
 
 
@@ -133,11 +141,23 @@ def _next(findings: Findings, chosen: Recommendation) -> Iterator[str]:
     unfilled = findings.data.corpora.filter(pl.col("kept") < pl.col("keep_target"))
     if len(unfilled):
         yield "Some corpora are not full: raise synthesis.target and synthesis.max_attempts, or lower curation.keep."
+        yield from _like_with_like(findings.data.corpora)
     if chosen.cell is None and chosen.best is not None:
         yield (
             "Read the kept rows below. Where many are wrong, verify them (curation.min_agreement, curation.check_arithmetic, a verifier of "
             "your own) or name a better synthesis.answerer; where most are right, the base model may have nothing to learn from them."
         )
+
+
+def _like_with_like(corpora: pl.DataFrame) -> Iterator[str]:
+    """The selections that compare arms which kept different numbers of rows."""
+    reached, attempts = corpora["kept"].min(), corpora["attempts"].min()
+    if corpora["arm"].n_unique() < 2 or not reached:
+        return
+    yield (
+        f"Arms kept different numbers of rows. [grid.selections.equal] keep = {reached} compares them at the number that all reach, and "
+        f"[grid.selections.attempts] attempts = {attempts} at equal attempts; no corpus is written again."
+    )
 
 
 def _replicates_there(findings: Findings) -> int:

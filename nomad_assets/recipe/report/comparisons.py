@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import polars as pl
 
+from nomad_assets.cells import VARIANT
 from nomad_assets.errors import NomadError
+from nomad_assets.profile.sections import SHUFFLED as _SHUFFLED
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
 from nomad_assets.recipe.evaluation.crossed import CONFIDENCE, Crossed, crossed, holm
 from nomad_assets.recipe.report.report_data import ReportData
@@ -24,6 +26,7 @@ LOWER_IS_BETTER = frozenset(
 """Metrics of lm-evaluation-harness that fall as models improve: shown, never pooled or used to recommend."""
 FLOOR = 0.02
 """Best share right below which a benchmark is called too hard for these models to be told apart by."""
+SHUFFLED = f"{VARIANT}{_SHUFFLED}"
 METRIC_KEY = ["benchmark", "metric"]
 """Columns that name a score: a benchmark has several metrics."""
 COMPARISON_SCHEMA = {
@@ -34,17 +37,27 @@ COMPARISON_SCHEMA = {
 
 
 class Side(NamedTuple):
-    """One side of a comparison: students of an arm, the controls, or the base model."""
+    """One side of a comparison: students of an arm (and a selection of its rows), a control, or the base model."""
 
     kind: str
     arm: str | None = None
+    """`unmasked`, `unmasked@high`, or the name of a control beside that of seeds alone."""
 
     @property
     def label(self) -> str:
-        return {"base": "untouched base", "control": "seed-only control"}.get(self.kind) or str(self.arm)
+        if self.kind == "base":
+            return "untouched base"
+        return control_label(self.arm) if self.kind == "control" else str(self.arm)
+
+
+def control_label(name: str | None) -> str:
+    return "seed-only control" if name is None else f"control {name}"
 
 
 BASE, CONTROL = Side("base"), Side("control")
+RIVALS = (None, "seeds_tuned", "prompt_loss_student", "new_answers")
+"""Controls that a user could take instead of synthetic rows. `gold` takes examples that nobody has, and `shuffled` none that
+anybody wants."""
 
 
 class Findings:
@@ -63,8 +76,14 @@ class Findings:
         """Benchmarks with a primary metric that is a share, more is better: the ones that can be pooled."""
         self.logprobs = {n: LOGPROB for n, m in self.metrics.items() if LOGPROB in m and m[0] != LOGPROB}
         students = data.scores.filter(pl.col("kind") == "student").sort("prompt_loss", "arm", nulls_last=True)
-        self.arms = dict(students.select("arm", "prompt_loss").unique(maintain_order=True).iter_rows())
-        """Prompt loss weight by name, lowest first; at the end the arms of the untouched model, which have None."""
+        every = dict(students.select("arm", "prompt_loss").unique(maintain_order=True).iter_rows())
+        self.arms = {name: weight for name, weight in every.items() if not name.endswith(SHUFFLED)}
+        """Prompt loss weight by name, lowest first; at the end the arms of the untouched model, which have None. Selections of
+        an arm's rows count as arms of their own: `unmasked@high`."""
+        self.shuffled = {name.removesuffix(SHUFFLED): name for name in every if name.endswith(SHUFFLED)}
+        """The control that has an arm's prompts with other rows' responses, by the arm."""
+        self.controls = data.scores.filter(kind="control")["arm"].unique(maintain_order=True).to_list()
+        """Names of the controls; None is that of seeds alone."""
         self.weights = {name: weight for name, weight in self.arms.items() if weight is not None}
         """The arms that are trained."""
         self.sizes = data.scores["train_size"].drop_nulls().unique().sort().to_list()
@@ -73,9 +92,24 @@ class Findings:
     def side(self, side: Side, size: int | None = None, split: str = "test") -> pl.DataFrame:
         """Values of one side, by replicate and question; all sizes when `size` is None."""
         chosen = self.values.filter(kind=side.kind, split=split)
-        if side.arm is not None:
-            chosen = chosen.filter(pl.col("arm") == side.arm)
+        if side.kind != "base":
+            chosen = chosen.filter(pl.col("arm").eq_missing(pl.lit(side.arm, pl.String)))
         return chosen if size is None else chosen.filter(pl.col("train_size") == size)
+
+    def strongest(self, size: int | None = None) -> Side:
+        """The control with the best mean over benchmarks on the dev questions, of those that could be had instead of synthetic
+        rows; without dev questions that of seeds alone."""
+        means = {
+            name: self.mean(self.side(Side("control", name), size, "dev")) for name in RIVALS if name in self.controls
+        }
+        known = {name: mean for name, mean in means.items() if mean is not None}
+        return Side("control", max(known, key=known.__getitem__)) if known else CONTROL
+
+    def mean(self, values: pl.DataFrame, metrics: dict[str, str] | None = None) -> float | None:
+        """Mean over benchmarks, of the share right unless other metrics are named; None where one of them has no value."""
+        named = self.shares if metrics is None else metrics
+        parts = [values.filter(benchmark=name, metric=metric)["value"].mean() for name, metric in named.items()]
+        return sum(parts) / len(parts) if parts and None not in parts else None
 
     def floors(self) -> dict[str, float]:
         """Benchmarks on which no model is right often enough to be told apart by: the best share."""
@@ -120,12 +154,16 @@ class Findings:
         return rows.row(0, named=True) if len(rows) else None
 
     def pairs(self) -> list[tuple[Side, Side]]:
-        """Other arms against the lowest weight, every arm against control and base, control against base."""
+        """Other arms against the lowest weight, every arm against its shuffled rows, the controls and the base, the controls
+        against that of seeds alone, and this against the base."""
         arms = [Side("student", name) for name in self.arms]
-        kinds = set(self.data.scores["kind"])
+        controls = [Side("control", name) for name in self.controls]
         pairs = [(arm, arms[0]) for arm in arms[1:]]
-        pairs += [(arm, CONTROL) for arm in arms if "control" in kinds]
-        pairs += [(arm, BASE) for arm in [*arms, CONTROL] if {"base", arm.kind} <= kinds]
+        pairs += [(arm, Side("student", self.shuffled[arm.arm])) for arm in arms if arm.arm in self.shuffled]
+        pairs += [(arm, control) for control in controls for arm in arms]
+        pairs += [(control, CONTROL) for control in controls if control != CONTROL and CONTROL in controls]
+        if not self.data.scores.filter(kind="base").is_empty():
+            pairs += [(side, BASE) for side in [*arms, *(c for c in controls if c == CONTROL)]]
         return pairs
 
     def _compare_all(self) -> Iterator[dict]:
@@ -161,11 +199,14 @@ def paired_difference(gaps: pl.DataFrame) -> Crossed | None:
 
 
 def _corrected(rows: list[dict]) -> list[dict]:
-    """Verdicts over all sizes and benchmarks stand together at the head of the report: Holm's correction is for these."""
+    """Verdicts over all sizes and benchmarks on arms and the controls that could be had instead stand together at the head of
+    the report: Holm's correction is for these."""
+    rivals = [control_label(name) for name in RIVALS]
     heads = [
         row for row in rows
         if row["train_size"] is None and row["benchmark"] is None and row["measure"] == "primary"
-        and row["p"] is not None and row["b"] != BASE.label
+        and row["p"] is not None and row["a"] not in rivals and row["b"] != BASE.label
+        and (row["b"] in rivals or (not row["b"].startswith(control_label("")) and not row["b"].endswith(SHUFFLED)))
     ]  # fmt: skip
     for row, p in zip(heads, holm([row["p"] for row in heads]), strict=True):
         if p >= 1 - CONFIDENCE and row["verdict"] in ("higher", "lower"):

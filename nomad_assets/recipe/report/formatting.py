@@ -18,7 +18,8 @@ def model_label(row: Mapping) -> str:
     """What a model is called, by its kind and cell."""
     if row["kind"] == "student":
         return cell_label(row)
-    return Side(row["kind"]).label + (f", {cell_label(row)} seeds" if row["kind"] == "control" else "")
+    place = f", {cell_label({**row, 'arm': None})} seeds" if row["kind"] == "control" else ""
+    return Side(row["kind"], row["arm"]).label + place
 
 
 def gap_words(row: dict, *, brief: bool = False) -> str:

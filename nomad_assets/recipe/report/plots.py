@@ -137,7 +137,7 @@ def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt
     students = chosen.filter(pl.col("kind") == "student").sort(
         "prompt_loss", "arm", "train_size", "replicate", nulls_last=True
     )
-    control = chosen.filter(pl.col("kind") == "control").sort("train_size")
+    control = chosen.filter(kind="control").filter(pl.col("arm").is_null()).sort("train_size")
     base = chosen.filter(pl.col("kind") == "base").head(1)
     names = students["arm"].unique(maintain_order=True).to_list()
     lines = pl.concat([students.with_columns(model=pl.col("arm")), control.with_columns(model=pl.lit(CONTROL))])

@@ -2,14 +2,11 @@
 
 The choice is made on the dev questions, and what is said of it comes from the test questions. Worked example: 64/unmasked has
 the best mean, 55.0%, and 16/unmasked has 54.0%, an interval of the difference that covers zero. The one that gives the right
-answers the higher log-probability is chosen. Where the control of its size is ahead of it, on either set of questions, no cell
-is recommended: the seed examples alone serve better.
+answers the higher log-probability is chosen. Where the strongest control of its size is ahead of it, on either set of questions,
+no cell is recommended: the seed examples alone serve better.
 """
 
 from typing import NamedTuple
-
-import numpy as np
-import polars as pl
 
 from nomad_assets.cells import Cell
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, Findings, Side
@@ -60,35 +57,29 @@ def recommend(findings: Findings) -> Recommendation:
             f"The best mean on the dev questions is {percent(means[best])} ({_label(best)}), but {_label(chosen)} "
             f"({percent(means[chosen])}) is not shown to be below it."
         )
-    why += reason + _against(findings, chosen, CONTROL) + _against(findings, chosen, BASE)
+    why += reason + _against(findings, chosen, findings.strongest(chosen[0])) + _against(findings, chosen, BASE)
     if cell != _label(chosen):
         why += " Replicates are averaged for this choice; the label names the replicate with the best mean."
     return Recommendation(cell, f"{cell}.", why, chosen)
 
 
 def _control_ahead(findings: Findings, group: Group, mean: float) -> str | None:
-    """The sentence that says where the control of a group's size is ahead of it; None where it is not."""
-    controls = findings.side(CONTROL, group[0], "dev")
-    of_control = _mean(controls, findings.shares)
+    """The sentence that says where the strongest control of a group's size is ahead of it; None where it is not."""
+    control = findings.strongest(group[0])
+    of_control = findings.mean(findings.side(control, group[0], "dev"))
     if of_control is not None and of_control >= mean:
-        return f"The seed-only control of its size has {percent(of_control)} there."
-    row = findings.found(Side("student", group[1]), CONTROL, group[0], None)
+        return f"The {control.label} of its size has {percent(of_control)} there."
+    row = findings.found(Side("student", group[1]), control, group[0], None)
     if row is not None and row["difference"] <= 0:
-        return f"On the test questions it is not ahead of the seed-only control of its size: {gap_words(row)}."
+        return f"On the test questions it is not ahead of the {control.label} of its size: {gap_words(row)}."
     return None
-
-
-def _mean(values: pl.DataFrame, metrics: dict[str, str]) -> float | None:
-    """Mean over benchmarks; None where one of them has no value."""
-    parts = [values.filter(benchmark=name, metric=metric)["value"] for name, metric in metrics.items()]
-    return float(np.mean([part.mean() for part in parts])) if parts and all(len(part) for part in parts) else None
 
 
 def _group_means(findings: Findings, metrics: dict[str, str]) -> dict[Group, float]:
     """Mean over benchmarks on the dev questions by (train size, arm), only where every benchmark was scored."""
     students = findings.values.filter(kind="student", split="dev")
     groups = students.group_by("train_size", "arm", maintain_order=True)
-    means = {group: _mean(values, metrics) for group, values in groups}
+    means = {group: findings.mean(values, metrics) for group, values in groups if group[1] in findings.arms}
     return {group: mean for group, mean in means.items() if mean is not None}
 
 
@@ -114,7 +105,7 @@ def _break_tie(findings: Findings, best: Group, tied: list[Group]) -> tuple[Grou
 def _best_replicate(findings: Findings, group: Group) -> str:
     size, name = group
     students = findings.side(Side("student", name), size, "dev")
-    means = {replicate: _mean(values, findings.shares) for (replicate,), values in students.group_by("replicate")}
+    means = {replicate: findings.mean(values) for (replicate,), values in students.group_by("replicate")}
     # The first of equals: replicates in order.
     best = max(sorted(replicate for replicate, mean in means.items() if mean is not None), key=means.__getitem__)
     return Cell(size, name, best).label
@@ -125,6 +116,7 @@ def _against(findings: Findings, group: Group, other: Side) -> str:
     row = findings.found(Side("student", name), other, size, None)
     if other.kind == "control":
         against = f"a student trained on the same {size} seed examples alone"
+        against = against if other == CONTROL else f"the strongest control of {size} seed examples, {other.arm}"
     else:
         against = "the untouched base model"
     if row is None:

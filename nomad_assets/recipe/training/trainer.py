@@ -139,23 +139,38 @@ def passes(settings: Training, rows: int) -> int:
     return max(math.ceil(settings.epochs), math.ceil(settings.min_steps / steps_per_epoch))
 
 
-def amount(settings: Training, rows: int) -> tuple[int, int]:
-    """(optimizer steps, rows shown in all of them) of a training run on so many rows."""
-    if settings.steps is not None:
-        return settings.steps, settings.steps * rows_per_step(settings)
+def amount(settings: Training, rows: int, supervised: float) -> tuple[int, int]:
+    """(optimizer steps, rows shown in all of them) of a training run on so many rows of so many supervised tokens at the mean."""
+    steps = settings.steps
+    if settings.tokens is not None:
+        steps = math.ceil(settings.tokens / (supervised * rows_per_step(settings)))
+    if steps is not None:
+        return steps, steps * rows_per_step(settings)
     epochs = passes(settings, rows)
     return epochs * math.ceil(rows / rows_per_step(settings)), epochs * rows
 
 
 def in_order(rows: list[TrainingRow], settings: Training, seed: int) -> list[TrainingRow]:
-    """The rows of exactly `settings.steps` optimizer steps, one after the other: whole passes, each in an order of its own,
-    and the beginning of another one."""
-    _, wanted = amount(settings, len(rows))
+    """The rows of a run of a number of optimizer steps or tokens, one after the other: whole passes, each in an order of its
+    own, and the beginning of another one. Each phase of the rows has its share of the steps, one phase after the other."""
+    phases = [[row for row in rows if row.phase == phase] for phase in sorted({row.phase for row in rows})]
+    supervised = sum(row.supervised for row in rows) / len(rows)
+    _, wanted = amount(settings, len(rows), supervised)
+    ends = [round(wanted * share / len(rows)) for share in itertools.accumulate(map(len, phases))]
     found: list[TrainingRow] = []
-    for number in itertools.count():
-        if len(found) >= wanted:
-            return found[:wanted]
-        found += random.Random(derive_seed(seed, "pass", number)).sample(rows, len(rows))
+    for phase, end in zip(phases, ends, strict=True):
+        own: list[TrainingRow] = []
+        for number in itertools.count():
+            if len(own) >= end - len(found):
+                break
+            own += random.Random(derive_seed(seed, "pass", number)).sample(phase, len(phase))
+        found += own[: end - len(found)]
+    return found
+
+
+def has_length(settings: Training) -> bool:
+    """Whether a run ends after a number of steps or tokens, and not of passes."""
+    return settings.steps is not None or settings.tokens is not None
 
 
 def rows_per_step(settings: Training) -> int:
@@ -193,9 +208,10 @@ def train(
     """
     keep_freed_memory()
     epochs = passes(settings, len(rows))
-    if settings.steps is not None:
+    ordered = has_length(settings) or any(row.phase != rows[0].phase for row in rows)
+    if ordered:
         epochs, rows = 1, in_order(rows, settings, seed)
-    trainer, recorder = _trainer(model, rows, epochs, settings, seed, scratch, stage, progress)
+    trainer, recorder = _trainer(model, rows, epochs, ordered, settings, seed, scratch, stage, progress)
     checkpoint = checkpoints.latest(scratch)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     curve = [
@@ -226,7 +242,17 @@ def train(
     )
 
 
-def _trainer(model, rows, epochs: int, settings: Training, seed: int, scratch: Path, stage: str, progress: Progress):
+def _trainer(
+    model,
+    rows,
+    epochs: int,
+    ordered: bool,
+    settings: Training,
+    seed: int,
+    scratch: Path,
+    stage: str,
+    progress: Progress,
+):
     from transformers import TrainingArguments
 
     class PromptLossTrainer(checkpoints.resumable_trainer()):
@@ -273,7 +299,7 @@ def _trainer(model, rows, epochs: int, settings: Training, seed: int, scratch: P
         bf16=bf16,
         use_cpu=device().type == "cpu",
         gradient_checkpointing=settings.gradient_checkpointing,
-        train_sampling_strategy=_sampling(settings),
+        train_sampling_strategy=_sampling(settings, ordered),
         fsdp=True if settings.fsdp else None,
         seed=seed,
         data_seed=seed,
@@ -302,10 +328,10 @@ def _trainer(model, rows, epochs: int, settings: Training, seed: int, scratch: P
     return trainer, recorder
 
 
-def _sampling(settings: Training) -> str:
+def _sampling(settings: Training, ordered: bool) -> str:
     if settings.length_grouped:
         return "group_by_length"
-    return "random" if settings.steps is None else "sequential"
+    return "sequential" if ordered else "random"
 
 
 class _Rows:

@@ -19,20 +19,29 @@ from nomad_assets.profile.fields import Section
 from nomad_assets.profile.sections import Curation
 from nomad_assets.recipe.curation import rules
 from nomad_assets.recipe.curation.curate import curate, reasons, rule_verdicts
-from nomad_assets.recipe.curation.rule import Rule
+from nomad_assets.recipe.curation.rule import CorpusRows, Rule
+from nomad_assets.recipe.curation.rules import relevance_band
 from nomad_assets.recipe.generation.synthesis import COLUMNS
 
-REASONS_SINCE = {"echo", "not_a_question", "ungrounded_number", "unused_number", "unused_result", "unsupported_answer"}
+REASONS_SINCE = {
+    "later_attempt",
+    "echo",
+    "not_a_question",
+    "ungrounded_number",
+    "unused_number",
+    "unused_result",
+    "unsupported_answer",
+}
 VERDICTS_OF_BEFORE = "d7ebdbb8cbe5fa107af27b561357393cf412ba8762ca79d5f33ace6710408237"
 
 
 def test_rules_judge_in_the_documented_order() -> None:
     assert list(rules.all_rules()) == [
-        "completion", "agreement", "arithmetic", "echoes", "question", "grounding", "repeats", "seed_copies", "benchmark_questions",
+        "completion", "attempts", "agreement", "arithmetic", "echoes", "question", "grounding", "repeats", "seed_copies", "benchmark_questions",
         "relevance_band", "target",
     ]  # fmt: skip
     assert list(reasons()) == [
-        "not_completed", "minority_answer", "low_agreement", "wrong_arithmetic", "echo", "not_a_question", "ungrounded_number",
+        "not_completed", "later_attempt", "minority_answer", "low_agreement", "wrong_arithmetic", "echo", "not_a_question", "ungrounded_number",
         "unused_number", "unused_result", "unsupported_answer", "exact_repeat", "near_repeat", "seed_copy", "near_seed_copy",
         "contaminated", "outside_band", "over_target",
     ]  # fmt: skip
@@ -41,7 +50,7 @@ def test_rules_judge_in_the_documented_order() -> None:
 
 def test_settings_keep_their_order() -> None:
     assert list(Curation.model_fields) == [
-        "keep", "near_repeat", "seed_copy", "min_agreement", "check_arithmetic", "drop_echoes", "drop_non_questions", "check_grounding",
+        "keep", "near_repeat", "seed_copy", "attempts", "min_agreement", "check_arithmetic", "drop_echoes", "drop_non_questions", "check_grounding",
         "norm", "band", "band_quantiles", "embedder", "filters", "verifiers",
     ]  # fmt: skip
     assert all(field.description for field in Curation.model_fields.values())
@@ -151,7 +160,7 @@ seeds = pl.DataFrame({"id": ["s"], "prompt": ["a seed"]})
 found = [rule_verdicts(rows, seeds, [], Curation(keep=1, **changes)) for changes in ({}, {"most_capitals": 1.0})]
 print(json.dumps([
     [[v.reason, v.evidence, v.similarity] for v in verdicts] for verdicts in found
-] + [reasons()["shouting"], list(reason_names())[3:6], Curation.model_fields["most_capitals"].description]))
+] + [reasons()["shouting"], list(reason_names())[4:7], Curation.model_fields["most_capitals"].description]))
 """
 
 
@@ -190,3 +199,31 @@ def test_two_rules_share_neither_reason_nor_setting(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(rules, "all_rules", lambda: {**known, "zcopy": _Copy})
     with pytest.raises(TypeError, match=words):
         derived()
+
+
+def test_rows_of_the_first_attempts_alone_are_kept() -> None:
+    corpus, seeds, questions = mixed_corpus()
+    verdicts = rule_verdicts(corpus, seeds, questions, Curation(keep=100, attempts=5))
+    late = [row for row, attempt in enumerate(corpus["attempt"].to_list()) if attempt >= 5]
+    assert {verdicts[row].reason for row in late} == {"later_attempt", "not_completed"}
+    assert not any(v.reason == "later_attempt" for row, v in enumerate(verdicts) if row not in late)
+
+
+def test_the_random_band_is_matched_in_number_and_in_length() -> None:
+    draw = np.random.default_rng(3)
+    lengths = draw.integers(10, 200, 300)
+    table = pl.DataFrame({
+        "prompt": [f"question {n}" for n in range(300)], "response": ["5"] * 300, "prompt_tokens": lengths,
+        "response_tokens": [3] * 300,
+    })  # fmt: skip
+    scores = {"normsim_2": lengths / 400 + draw.normal(0, 0.1, 300)}  # longer rows are more relevant
+    rows = CorpusRows(table, pl.DataFrame({"id": [], "prompt": []}), [], scores)
+
+    def kept(band: str) -> list[int]:
+        rule = relevance_band.RULE(Curation(keep=1, band=band), rows)
+        return [row for row in range(300) if rule.verdict(row) is None]
+
+    middle, drawn, high = kept("middle"), kept("random"), kept("high")
+    assert len(drawn) == len(middle) == 100 and drawn == kept("random")
+    assert abs(lengths[drawn].mean() - lengths[middle].mean()) < 3 < lengths[high].mean() - lengths[middle].mean()
+    assert scores["normsim_2"][drawn].std() > 1.3 * scores["normsim_2"][middle].std(), "of all relevances"
