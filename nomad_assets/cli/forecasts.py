@@ -29,8 +29,10 @@ def what_would_be_made(profile: str | None, order: Order, display: Display) -> F
     if any(step.seconds is None for step in steps):
         with display.busy("measuring this machine: a few training steps and one decoded batch"):
             measured = seconds_on_this_machine(run.profile)
+    doubts = run.doubts() if steps else None
     return Found(
-        forecast_lines(steps, measured), [f"{place_name(*place)}: {why}" for place, why in run.impossible.items()]
+        [*forecast_lines(steps, measured), *([f"note: {doubts}"] if doubts else [])],
+        [f"{place_name(*place)}: {why}" for place, why in run.impossible.items()],
     )
 
 

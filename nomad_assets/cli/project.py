@@ -55,6 +55,7 @@ def inspect(
     Example: nomad-assets inspect data/seeds.jsonl --no-estimate
     """
     with errors(), console.status("reading and measuring"):
+        from nomad_assets.first_steps.planning import planned
         from nomad_assets.first_steps.survey import survey
         from nomad_assets.opening import open_grid
         from nomad_assets.profile.load import load_profile
@@ -63,11 +64,12 @@ def inspect(
         loaded = load_profile(profile)
         found = survey(loaded, seeds, estimate)
         wrong = problems(*open_grid(loaded)).words()
+        doubts = planned(*open_grid(loaded)).doubts(profile) if not wrong else None
     if as_json:
-        print(json.dumps(found.record(), indent=1, ensure_ascii=False))
+        print(json.dumps({**found.record(), "doubts": doubts}, indent=1, ensure_ascii=False))
     else:
         out = Console()
-        for part in found.words():
+        for part in [*found.words(), *([f"note: {doubts}"] if doubts else [])]:
             out.print(part, highlight=False, markup=False, soft_wrap=isinstance(part, str))
     for text in wrong:
         console.print(f"[red]problem[/] profile {escape(f'{loaded.name}: {text}')}", highlight=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from nomad_assets.engine.fingerprint import place_name
 from nomad_assets.engine.listeners import Listener, refuse_broken
 from nomad_assets.engine.plan import is_current
 from nomad_assets.errors import NomadError
+from nomad_assets.first_steps.planning import planned
 from nomad_assets.opening import open_grid
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe import warm
@@ -54,6 +55,7 @@ class GridRun:
     def __init__(self, profile: Profile | str | None, order: Order):
         self.grid, self.store = open_grid(profile)
         self.profile, self.order = self.grid.profile, order
+        self.named = profile if isinstance(profile, str) else None
         self.jobs = jobs_for(self.grid, order)
         wanted = {place for job in self.jobs for place in job.places}
         found = problems(self.grid, self.store)
@@ -76,6 +78,10 @@ class GridRun:
         ahead = expected(self.jobs, self.order, list(self.states.values()), self.damaged)
         return [step for step in ahead if (step.step.name, step.cell) not in skipped]
 
+    def doubts(self) -> str | None:
+        """Why the grid cannot answer its question however it comes out."""
+        return planned(self.grid, self.store).doubts(self.named)
+
     def run(
         self, say: Callable[[str], None], listeners: Sequence[Listener], expect: Callable[[list[Expected]], None]
     ) -> list[str]:
@@ -83,6 +89,8 @@ class GridRun:
         for failure in failures:
             say(f"cannot be made: {failure}")
         failed, ahead = set(self.impossible), self.expected()
+        if any(step.step.heavy for step in ahead) and (doubts := self.doubts()):
+            say(f"note: {doubts}")
         expect(ahead)
         with contextlib.ExitStack() as stack:
             execution = functools.cache(lambda: stack.enter_context(self._execution(say, listeners)))

@@ -121,6 +121,24 @@ def novelty_against_size(frame: pl.DataFrame) -> "alt.Chart":
     )  # fmt: skip
 
 
+def smallest_effects(effects: pl.DataFrame) -> "alt.Chart":
+    """The smallest difference that is shown against the number of questions. `effects`: questions, replicates, effect (a share)."""
+    import altair as alt
+
+    frame = effects.with_columns(
+        points=100 * pl.col("effect"), label=pl.col("replicates").cast(pl.String) + " replicates"
+    )
+    labels = frame.sort("replicates")["label"].unique(maintain_order=True)
+    return _styled(
+        _chart(frame.select("questions", "points", "label")).mark_line(point={"size": 22}).encode(
+            x=alt.X("questions:Q", title="independent test questions", scale=alt.Scale(type="log", nice=False)),
+            y=_y("points", "smallest difference shown (points)"),
+            **_series("label", labels),
+            tooltip=[_shown("label", "with"), _shown("questions", "questions", "d"), _shown("points", "points", ".1f")],
+        )
+    )  # fmt: skip
+
+
 def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt.LayerChart":
     """Scores against train size, error bars their 95% intervals.
 
