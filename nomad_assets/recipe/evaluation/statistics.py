@@ -68,29 +68,15 @@ def mean_interval(values: Sequence[float] | np.ndarray, *, resamples: int, seed:
     sample = _checked(values)
     if not np.isin(sample, (0.0, 1.0)).all():
         return bootstrap_interval(sample, resamples=resamples, seed=seed)
+    return share_interval(int(sample.sum()), len(sample))
+
+
+def share_interval(count: int, n: int) -> Interval:
+    """The share `count` of `n` with Wilson's 95% interval. Raises ValueError unless 0 <= count <= n and n > 0."""
     from scipy.stats import binomtest  # takes a second to import
 
-    found = binomtest(int(sample.sum()), len(sample)).proportion_ci(0.95, "wilson")
-    return Interval(float(sample.mean()), float(found.low), float(found.high), len(sample))
-
-
-def paired_bootstrap(
-    a: Sequence[float] | np.ndarray,
-    b: Sequence[float] | np.ndarray,
-    *,
-    resamples: int,
-    seed: int,
-    confidence: float = 0.95,
-) -> Difference:
-    """Difference of two means over the same questions, with the percentile bootstrap interval of the pairs.
-
-    `a` and `b` have shape (questions,) and are aligned; several replicates are averaged per question beforehand.
-    Raises ValueError on different lengths, no question, or a value that is not finite.
-    """
-    left, right = _checked(a), _checked(b)
-    if len(left) != len(right):
-        raise ValueError(f"paired values must align: {len(left)} against {len(right)} questions")
-    return stratified_bootstrap([left - right], resamples=resamples, seed=seed, confidence=confidence)
+    found = binomtest(count, n).proportion_ci(0.95, "wilson")
+    return Interval(count / n, float(found.low), float(found.high), n)
 
 
 def stratified_bootstrap(
