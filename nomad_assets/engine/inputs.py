@@ -13,7 +13,8 @@ from nomad_assets.errors import NomadError
 from nomad_assets.store.manifests import Artifact, Manifest
 
 Parents = dict[tuple[str, Cell], Artifact]
-COSTS = ("seconds", "rows", "tokens")
+RECORDED = ("seconds", "rows", "tokens", "ended", "host")
+"""Facts that are fields of the manifest; any other is one of its metrics."""
 
 
 class UndeclaredError(Exception):
@@ -37,7 +38,7 @@ def view_of(artifact: Artifact, file: str, view: View, config: Config) -> pl.Dat
 
 
 def fact_of(manifest: Manifest, name: str) -> object:
-    return getattr(manifest, name) if name in COSTS else manifest.metrics.get(name)
+    return getattr(manifest, name) if name in RECORDED else manifest.metrics.get(name)
 
 
 @dataclass(frozen=True)

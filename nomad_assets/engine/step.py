@@ -75,7 +75,8 @@ class Read:
     tables: Mapping[type[Table], View] = field(default_factory=lambda: MappingProxyType({}))
     files: tuple[File, ...] = ()
     facts: tuple[str, ...] = ()
-    """Figures of the manifest: `seconds`, `rows`, `tokens`, or a metric."""
+    """Of the manifest: `seconds`, `rows`, `tokens`, `ended`, `host`, or a metric. Read means compared: a step that reads when or
+    where its parent was made is out of date once the parent was made again, whatever came out."""
     every_cell: bool = False
     """All cells of a parent that is partitioned more finely."""
     optional: bool = False

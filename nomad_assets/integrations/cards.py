@@ -14,8 +14,11 @@ from nomad_assets.grid import Arm, Grid
 from nomad_assets.integrations.licences import hub_licence
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.curation.curate import KEPT, reasons
+from nomad_assets.recipe.curation.signs import switches
 from nomad_assets.recipe.data.sources import source_name
 from nomad_assets.recipe.evaluation.benchmarks import is_share
+from nomad_assets.recipe.report.costs import tokens_per
+from nomad_assets.recipe.report.formatting import listed, share_words
 from nomad_assets.steps.curation import ProfileMetrics
 from nomad_assets.steps.scores import Scores
 from nomad_assets.store.manifests import Artifact
@@ -99,6 +102,8 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
         _table(["reason", "rows", "rule"], dropped) if dropped else "No row was left out.",
         "## Relevance and novelty",
         _lenses(facts),
+        "## How many rows can be right",
+        _worth(facts),
         "## Contamination",
         _contamination(facts, counts.get("contaminated", 0)),
         "## Licence",
@@ -197,6 +202,20 @@ def _lenses(facts: Facts) -> str:
         f"teacher saw (embeddings: {facts.profile.curation.embedder})."
     )
     return f"{text}\n\n{_table(['mean', 'kept rows', 'all completed rows'], rows)}"
+
+
+def _worth(facts: Facts) -> str:
+    """How many kept rows can be right, and what one took: the numbers of the report, in its words."""
+    found = (
+        dict(facts.table("corpus_profile", ProfileMetrics).iter_rows()) if "corpus_profile" in facts.artifacts else {}
+    )
+    if not found.get("kept"):
+        return "Not measured: no row was kept." if found else "Not measured yet."
+    return (
+        f"No sign of error: {share_words(int(found['kept_without_error']), int(found['kept']))}. This is an upper bound on the share of "
+        f"right rows: the rules that look for errors ({listed(switches())}) find only what they look for. Tokens per kept row: "
+        f"{tokens_per(found, 'kept'):,.0f} (all tokens written, prompts and responses of all attempts, per kept row)."
+    )
 
 
 def _contamination(facts: Facts, count: int) -> str:

@@ -19,7 +19,7 @@ from nomad_assets.steps.models import TrainingRows
 from nomad_assets.steps.scores import Scores
 from nomad_assets.steps.seeds import SeedExamples, SeedSubset
 
-VERSION = 4
+VERSION = 5
 TYPES = {pl.String: "VARCHAR", pl.Int64: "BIGINT", pl.Float64: "DOUBLE", pl.Boolean: "BOOLEAN"}
 # Reasons whose evidence names a twin, a question or bounds. Other evidence may repeat the row's own text: it goes with it.
 NAMING = (
@@ -217,7 +217,8 @@ VIEWS = {
            FROM judged j WHERE verdict = 'dropped' ORDER BY train_size, cell, "rows" DESC, reason""",
     ),
     "cost_per_kept_row": (
-        "Seconds and tokens of teacher, synthesis and curation per kept row, in each cell.",
+        "Seconds of teacher, synthesis and curation, and all tokens written (prompts and responses of all attempts), per kept row of "
+        "each cell.",
         """WITH kept AS (
              SELECT artifact_id, any_value(corpus_id) AS corpus_id, any_value(teacher_id) AS teacher_id,
                     count(*) FILTER (verdict = 'kept') AS kept
@@ -225,9 +226,9 @@ VIEWS = {
            )
            SELECT c."partition" AS cell, k.kept,
                   t.seconds + s.seconds + c.seconds AS seconds,
-                  coalesce(t.tokens, 0) + coalesce(s.tokens, 0) AS tokens,
+                  s.tokens,
                   (t.seconds + s.seconds + c.seconds) / nullif(k.kept, 0) AS seconds_per_kept_row,
-                  (coalesce(t.tokens, 0) + coalesce(s.tokens, 0)) / nullif(k.kept, 0) AS tokens_per_kept_row
+                  s.tokens / nullif(k.kept, 0) AS tokens_per_kept_row
            FROM kept k JOIN current_artifacts c USING (artifact_id)
            JOIN artifacts s ON s.artifact_id = k.corpus_id JOIN artifacts t ON t.artifact_id = k.teacher_id
            ORDER BY c.train_size, cell""",

@@ -384,6 +384,12 @@ class Evaluation(EvaluationMachinery):
     """Resamples behind each 95% interval."""
 
 
+class Reporting(Section):
+    margin: Annotated[float, Field(gt=0, lt=1)] = 0.03
+    """Largest difference that makes no difference to you, as a share of questions right: where the 95% interval of a difference
+    lies wholly within it, the report calls the two sides equivalent. Choose it before you look."""
+
+
 class Checks(Operational):
     """Floors and ceilings of the asset checks. They change no artifact."""
 
@@ -425,6 +431,7 @@ class Profile(Section):
     student: StudentTraining = StudentTraining()
     controls: Controls = Controls()
     evaluation: Evaluation = Evaluation()
+    report: Reporting = Reporting()
     checks: Checks = Checks()
     automation: Automation = Automation()
     openlineage: Location | None = None

@@ -211,7 +211,7 @@ def corpus_is_filled_to_its_target(stored: Stored) -> Finding:
 
 MEASURED = (
     "curated_corpus.attempt", "curated_corpus.prompt_end", "curated_corpus.response_end", "curated_corpus.verdict",
-    "curated_corpus.prompt", "curated_corpus.normsim_2", "curated_corpus.novelty", "curated_corpus.agreement",
+    "curated_corpus.prompt", "curated_corpus.response", "curated_corpus.normsim_2", "curated_corpus.novelty", "curated_corpus.agreement",
     "curated_corpus.prompt_tokens", "curated_corpus.response_tokens",
 )  # fmt: skip
 
@@ -246,7 +246,7 @@ class CorpusProfileConfig(Config):
     over=Over.SELECTIONS,
     inputs={"curated_corpus": Read({CuratedCorpus: View(), SeedPoints: View()}, files=(EMBEDDINGS,))},
     tables={"metrics.parquet": ProfileMetrics, "novelty_curve.parquet": NoveltyCurve},
-    version="2", group="corpora", kinds=("polars",),
+    version="3", group="corpora", kinds=("polars",),
 )  # fmt: skip
 def corpus_profile(config: CorpusProfileConfig, inputs: Inputs, out: Output) -> None:
     """What a corpus is like: relevance, novelty, diversity and yield, and its novelty as it grows.

@@ -5,15 +5,19 @@ from dataclasses import astuple
 
 import polars as pl
 
+from nomad_assets import __version__
 from nomad_assets.cells import Cell, Over
 from nomad_assets.engine.inputs import Given, Inputs
 from nomad_assets.engine.output import Markdown, Output, Picture
 from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
+from nomad_assets.profile.fields import Operational
 from nomad_assets.profile.sections import SHUFFLED
+from nomad_assets.recipe.curation.signs import signs_of_error
 from nomad_assets.recipe.evaluation.splits import with_splits
 from nomad_assets.recipe.evaluation.statistics import mean_interval
+from nomad_assets.recipe.report.header import steps_made
 from nomad_assets.recipe.report.report import build_report
 from nomad_assets.recipe.report.report_data import ReportData
 from nomad_assets.steps.benchmarks import BenchmarkQuestions, dev_shares
@@ -51,10 +55,18 @@ class Comparisons(Table):
     low: float = column("2.5% bound of the interval", computed_from=COMPARED)
     high: float = column("97.5% bound of the interval", computed_from=COMPARED)
     p: float = column("that there is no difference; null with one replicate", nullable=True, computed_from=COMPARED)
+    p_flips: float = column("the same by flipping signs of whole replicates", nullable=True, computed_from=COMPARED)
     verdict: str = column("what the interval says", computed_from=COMPARED)
 
 
-class ReportConfig(Config):
+class MadeWith(Operational):
+    """What the page says of its own making. It decides nothing: a report is not out of date because of a newer version."""
+
+    made_with: str
+    """Version of nomad-assets."""
+
+
+class ReportConfig(MadeWith, Config):
     profile: str
     base_model: str
     train_sizes: list[int]
@@ -74,6 +86,7 @@ class ReportConfig(Config):
     student_seeds: int | None
     bootstrap: int
     profile_seed: int
+    margin: float
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "ReportConfig":
@@ -86,12 +99,17 @@ class ReportConfig(Config):
             benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
             dev=dev_shares(profile), keeps={name: profile.curation_of(name).keep for name in ("", *grid.selections)}, band=profile.curation.band, embedder=profile.curation.embedder,
             student_seeds=profile.student.seeds, bootstrap=profile.evaluation.bootstrap,
-            profile_seed=profile.seed,
+            profile_seed=profile.seed, margin=profile.report.margin, made_with=__version__,
         )  # fmt: skip
 
 
+# Read of every artifact that the page is about, for the line below its title. That they count in the fingerprint costs nothing: an
+# artifact that was made again took other seconds, which the table of costs shows.
+MADE = ("seconds", "ended", "host")
+
+
 def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
-    return Read({table: View() for table in tables}, facts=facts, every_cell=True, optional=True)
+    return Read({table: View() for table in tables}, facts=(*MADE, *facts), every_cell=True, optional=True)
 
 
 @step(
@@ -101,15 +119,16 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
         "control_scores": _of_every_cell(QuestionResults),
         "base_scores": _of_every_cell(QuestionResults),
         "corpus_profile": _of_every_cell(ProfileMetrics, NoveltyCurve),
-        "curated_corpus": _of_every_cell(CuratedCorpus, SeedPoints, facts=("seconds",)),
-        "synthetic_corpus": _of_every_cell(facts=("engine", "seconds")),
-        "teacher_model": _of_every_cell(facts=("seconds",)),
-        "student_model": _of_every_cell(facts=("seconds",)),
+        "curated_corpus": _of_every_cell(CuratedCorpus, SeedPoints),
+        "synthetic_corpus": _of_every_cell(facts=("engine",)),
+        "teacher_model": _of_every_cell(),
+        "student_model": _of_every_cell(),
+        "control_model": _of_every_cell(),
         "seed_examples": Read({SeedExamples: View(("id", "prompt", "response"))}, optional=True),
         "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
     tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
-    version="4", group="report", kinds=("markdown", "html"),
+    version="5", group="report", kinds=("markdown", "html"),
 )  # fmt: skip
 def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.
@@ -149,6 +168,7 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
             "engine": ", ".join(sorted(engines)),
             "student_seeds": "as many as the teacher saw" if config.student_seeds is None else config.student_seeds,
             "bootstrap_resamples": config.bootstrap,
+            "equivalence_margin": config.margin,
             "seed": config.profile_seed,
         },
         scores=_means(config, results),
@@ -160,6 +180,9 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
         rows=_stack(inputs, "curated_corpus", CuratedCorpus, lambda table: _sample(table, seeds, config.seed)),
         seeds=_seed_points(inputs, seeds),
         novelty_curve=_stack(inputs, "corpus_profile", NoveltyCurve, lambda table: table),
+        steps=_steps(inputs),
+        made_with=config.made_with,
+        margin=config.margin,
         missing=[f"{name} {cell.label}" for name, cell in inputs.missing if name in (*SIDES, *NEEDED)],
     )
 
@@ -220,6 +243,12 @@ def _in_clusters(config: ReportConfig, inputs: Inputs, results: pl.DataFrame) ->
     return results.join(known, on=on, how="left", maintain_order="left")
 
 
+def _steps(inputs: Inputs) -> pl.DataFrame:
+    """When and where each artifact was made."""
+    read = [name for name, read in recipe_report.inputs.items() if set(MADE) <= set(read.facts)]
+    return steps_made([given.fact(fact) for fact in MADE] for name in read for given in inputs.each(name))
+
+
 def _stack(
     inputs: Inputs, asset: str, table: type[Table], transform: Callable[[pl.DataFrame], pl.DataFrame]
 ) -> pl.DataFrame:
@@ -247,9 +276,12 @@ def _sample(table: pl.DataFrame, seeds: pl.DataFrame, seed: int) -> pl.DataFrame
         pl.col("id").alias("nearest_seed"), pl.col("prompt").alias("nearest_seed_prompt"),
         pl.col("response").alias("nearest_seed_response"),
     )  # fmt: skip
+    halves = [half.with_columns(sign_of_error=pl.lit(None, pl.String)) for half in halves]
+    found = [sign and f"{sign.reason} ({sign.evidence})" for sign in signs_of_error(halves[0])]
+    halves[0] = halves[0].with_columns(sign_of_error=pl.Series(found, dtype=pl.String))
     return pl.concat(halves).join(nearest, on="nearest_seed", how="left", maintain_order="left").select(
         "id", "verdict", "reason", "prompt", "response", pl.col("normsim_2").alias("relevance"), "novelty",
-        "nearest_seed_prompt", "nearest_seed_response",
+        "nearest_seed_prompt", "nearest_seed_response", "sign_of_error",
     )  # fmt: skip
 
 
@@ -285,6 +317,8 @@ def _corpus_row(config: ReportConfig, inputs: Inputs, profile: Given) -> dict:
         "completed": int(metrics["rows_completed"]),
         "kept": int(metrics["kept"]),
         "keep_target": config.keeps[profile.cell.variant or ""],
+        "kept_without_error": int(metrics["kept_without_error"]),
+        "agreement_kept": metrics["agreement_kept"],
         **{key: metrics[key] for key in shown},
         "prompt_tokens": int(metrics["prompt_tokens"]),
         "response_tokens": int(metrics["response_tokens"]),

@@ -52,7 +52,7 @@ def drawn(page) -> None:
 
 def test_every_figure_is_drawn_and_answers_a_pointer(read) -> None:
     drawn(read)
-    assert read.locator("figure svg.marks").count() == read.locator("figure").count() == 8
+    assert read.locator("figure svg.marks").count() == read.locator("figure").count() == 10
     scatter = read.locator("figure", has_text="sampled rows")
     scatter.scroll_into_view_if_needed()
     scatter.locator("svg.marks .mark-symbol.role-mark path").last.hover(force=True)
@@ -124,6 +124,6 @@ def test_it_is_whole_without_scripts(browser, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(report.as_uri())
-    assert page.locator("figure svg").count() == 8 and page.locator("figure svg").first.is_visible()
+    assert page.locator("figure svg").count() == 10 and page.locator("figure svg").first.is_visible()
     assert not page.locator(".reader").is_visible()
     context.close()

@@ -1,6 +1,7 @@
 """The README's questions, each asked; the macros' answers computed by hand."""
 
 import re
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -18,6 +19,7 @@ from nomad_assets.profile.load import load_profile
 from nomad_assets.steps import GRAPH
 from nomad_assets.steps.base import BaseConfig
 from nomad_assets.steps.curation import CuratedCorpus
+from nomad_assets.steps.report import MARKDOWN
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
 
@@ -142,7 +144,20 @@ def test_drops_and_cost(history: History, store: Store) -> None:
     drops = rows(store, "SELECT reason, \"rows\", share FROM drops WHERE cell = '2/a'")
     assert sum(count for _, count, _ in drops) == 8 and sum(share for *_, share in drops) == pytest.approx(8 / 12)
     cost = rows(store, "FROM cost_per_kept_row")
-    assert cost[0] == ("2/a", 4, 3.0, 100_000 + 720, 0.75, (100_000 + 720) / 4)
+    assert cost[0] == ("2/a", 4, 3.0, 720, 0.75, 720 / 4)
+
+
+def test_a_kept_row_costs_as_many_tokens_in_the_report_as_in_lineage(finished, tmp_path: Path) -> None:
+    store = finished.copy(tmp_path)
+    cost = ask(store, "SELECT cell, kept, tokens, tokens_per_kept_row FROM cost_per_kept_row")
+    text = (store.require("recipe_report", Cell()) / MARKDOWN.name).read_text(encoding="utf-8")
+    table = text.partition("| Cell | Tokens per kept row |")[2].partition("\n\n")[0].splitlines()[2:]
+    told = {cells[1].strip(): cells[2].strip() for line in table if (cells := line.split("|"))}
+    assert told == {row["cell"]: f"{row['tokens_per_kept_row']:,.0f}" for row in cost.iter_rows(named=True)}
+    corpus = store.require("synthetic_corpus", Cell(8, "unmasked")).read("corpus.parquet")
+    written = corpus.unique("attempt")["prompt_tokens"].sum() + corpus["response_tokens"].sum()
+    row = cost.row(by_predicate=pl.col("cell") == "8/unmasked", named=True)
+    assert row["tokens"] == written and row["tokens_per_kept_row"] == pytest.approx(written / row["kept"])
 
 
 def test_only_the_current_corpus_counts(history: History, store: Store) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from nomad_assets.cells import Cell
 from nomad_assets.engine.fingerprint import settings_of
 from nomad_assets.engine.graph import Graph
-from nomad_assets.engine.inputs import COSTS, Given, Inputs, Parents, fact_of, view_of
+from nomad_assets.engine.inputs import RECORDED, Given, Inputs, Parents, fact_of, view_of
 from nomad_assets.engine.output import Output
 from nomad_assets.engine.plan import plan
 from nomad_assets.engine.step import Config, Read, Step, View
@@ -149,7 +149,7 @@ def _stripped(artifact: Artifact, graph: Graph, read: Read, config: Config, fold
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes((artifact / name).read_bytes())
     told = {name: fact_of(record, name) for name in read.facts}
-    costs = {name: told.get(name) for name in COSTS}
-    metrics = {name: value for name, value in told.items() if name not in COSTS}
-    bare = {"settings": {}, "reads": {}, "parents": {}, "files": {}, "libraries": {}, "host": {}, "seed": None}
-    return Artifact(folder, replace(record, **bare, **costs, metrics=metrics))
+    recorded = {name: told.get(name) for name in RECORDED}
+    metrics = {name: value for name, value in told.items() if name not in RECORDED}
+    bare = {"settings": {}, "reads": {}, "parents": {}, "files": {}, "libraries": {}, "seed": None}
+    return Artifact(folder, replace(record, **bare, **recorded, metrics=metrics))

@@ -53,7 +53,8 @@ RESULTS = pl.DataFrame({
 COMPARISONS = pl.DataFrame({
     "comparison": ["students"] * 2, "a": ["unmasked"] * 2, "b": ["masked"] * 2, "train_size": [8, None], "benchmark": ["b", None],
     "measure": ["primary"] * 2, "metric": ["exact_match", None], "unit": ["points", None], "n": [3, 0], "replicates": [5, 1],
-    "difference": [0.1, 0.0], "low": [0.0, 0.0], "high": [0.2, 0.0], "p": [0.4, None], "verdict": ["no difference shown"] * 2,
+    "difference": [0.1, 0.0], "low": [0.0, 0.0], "high": [0.2, 0.0], "p": [0.4, None], "p_flips": [0.5, None],
+    "verdict": ["no difference shown"] * 2,
 })  # fmt: skip
 
 RIGHT = {

@@ -40,8 +40,9 @@ def steps_that_differ() -> set[str]:
 
 
 def test_a_changed_rule_far_below_a_body_is_noticed_where_it_runs_and_nowhere_else(monkeypatch) -> None:
+    """The profile of a corpus and the report ask rules for signs of error; which rules these are is code of all of them."""
     changed(monkeypatch, "nomad_assets.recipe.curation.contamination", "COVERAGE = 0.5", "COVERAGE = 0.6")
-    assert steps_that_differ() == {"seed_examples", "curated_corpus"}
+    assert steps_that_differ() == {"seed_examples", "curated_corpus", "corpus_profile", "recipe_report"}
 
 
 def test_a_changed_loss_concerns_every_trained_model(monkeypatch) -> None:

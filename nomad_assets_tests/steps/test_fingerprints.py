@@ -167,6 +167,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "evaluation.precision": ("bf16", SCORES),
     "evaluation.bootstrap": (9, SCORES | REPORT),
     "evaluation.batch_size": (9, NONE),
+    "report.margin": (0.05, REPORT),
     "checks.min_prompt_completion": (0.1, NONE),
     "checks.max_seed_copies": (0.1, NONE),
     "automation.checks_at": ("1 1 * * *", NONE),

@@ -53,7 +53,7 @@ NULLABLE = {
     "SyntheticCorpus": {"response", "final_answer", "agreement", "majority_answer", "response_seed"},
     "ProfileMetrics": {"value"},
     "SeedPoints": {"relevance", "novelty"},
-    "Comparisons": {"train_size", "benchmark", "metric", "unit", "p"},
+    "Comparisons": {"train_size", "benchmark", "metric", "unit", "p", "p_flips"},
 }
 NULLABLE["CuratedCorpus"] = NULLABLE["SyntheticCorpus"] | {
     "evidence", "evidence_similarity", "nearest_seed", "normsim_2", "normsim_inf", "novelty", "seed_similarity",

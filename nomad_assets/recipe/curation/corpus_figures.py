@@ -4,6 +4,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 from nomad_assets.recipe.curation.contamination import folded, tokens
+from nomad_assets.recipe.curation.signs import signs_of_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,9 @@ def corpus_metrics(curated: "pl.DataFrame") -> dict[str, float | None]:
 
     relevance_*: mean NormSim_2 to the seed pool. novelty_*: mean 1 - cosine to the nearest seed row of the teacher.
     distinct_prompts: share of different prompts among the completed rows. distinct_2: share of different word pairs.
-    yield_kept: kept rows per attempt.
+    yield_kept: kept rows per attempt. kept_without_error: kept rows in which no rule that looks for errors finds any.
+    agreement_kept: mean share of a prompt's responses that agree with the row's answer, over kept rows; None where no prompt
+    has several.
     """
     import polars as pl
 
@@ -34,6 +37,7 @@ def corpus_metrics(curated: "pl.DataFrame") -> dict[str, float | None]:
         "prompt_completion_rate": ended / attempts,
         "rows_completed": float(done.height),
         "kept": float(kept.height),
+        "kept_without_error": float(signs_of_error(kept).count(None)),
         "yield_kept": kept.height / attempts,
         "relevance_all": done["normsim_2"].mean(),
         "relevance_kept": kept["normsim_2"].mean(),
@@ -44,6 +48,7 @@ def corpus_metrics(curated: "pl.DataFrame") -> dict[str, float | None]:
         "prompt_tokens": float(first["prompt_tokens"].sum()),
         "response_tokens": float(curated["response_tokens"].sum()),
         "mean_agreement": done["agreement"].mean(),
+        "agreement_kept": kept["agreement"].mean() if curated.height > attempts else None,
     }
 
 

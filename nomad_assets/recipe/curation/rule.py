@@ -123,6 +123,9 @@ class Rule:
     reasons: ClassVar[dict[str, str]] = {}
     """The reasons that it gives, each with the sentence that the card of a dataset explains it by."""
 
+    looks_for_errors: ClassVar[bool] = False
+    """Whether a row that it drops is probably wrong. `signs.py` asks these of kept rows, switched on or not."""
+
     class Settings(Section):
         """Its keys of `[curation]`."""
 

@@ -7,7 +7,7 @@ import polars as pl
 from nomad_assets.recipe.evaluation.crossed import FEWEST_REPLICATES
 from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.report.blocks import Block, Bullets, Paragraph, Picture
-from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, Findings, Side
+from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, Findings, Side, equivalent_words
 from nomad_assets.recipe.report.controls import against_words, what_controls_tell
 from nomad_assets.recipe.report.corpora import unfilled_target
 from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
@@ -67,6 +67,9 @@ def _headline(findings: Findings, best: Group | None) -> Paragraph:
         opening = {
             "higher": f"Yes: students of {cell} beat {against}, by {ahead_words(row)}.",
             "lower": f"No: students of {cell} fell behind {against}: {gap_words(row)}.",
+            equivalent_words(
+                findings.data.margin
+            ): f"No: students of {cell} are {row['verdict']} to {against}: {gap_words(row)}.",
         }.get(
             row["verdict"],
             f"No difference shown: students of {cell} are {gap_words(row)} against {against}, an interval that covers zero.",

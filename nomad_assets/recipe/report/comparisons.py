@@ -16,7 +16,7 @@ from nomad_assets.cells import VARIANT
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.sections import SHUFFLED as _SHUFFLED
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
-from nomad_assets.recipe.evaluation.crossed import CONFIDENCE, Crossed, crossed, holm
+from nomad_assets.recipe.evaluation.crossed import CONFIDENCE, Crossed, crossed, equivalence, holm
 from nomad_assets.recipe.report.report_data import ReportData
 
 LOGPROB = LOG_PROBABILITY
@@ -32,7 +32,8 @@ METRIC_KEY = ["benchmark", "metric"]
 COMPARISON_SCHEMA = {
     "comparison": pl.String, "a": pl.String, "b": pl.String, "train_size": pl.Int64, "benchmark": pl.String,
     "measure": pl.String, "metric": pl.String, "unit": pl.String, "n": pl.Int64, "replicates": pl.Int64,
-    "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p": pl.Float64, "verdict": pl.String,
+    "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64, "p": pl.Float64, "p_flips": pl.Float64,
+    "verdict": pl.String,
 }  # fmt: skip
 
 
@@ -183,7 +184,8 @@ class Findings:
                         "comparison": f"{a.label} vs {b.label}", "a": a.label, "b": b.label, "train_size": size,
                         "benchmark": benchmark, "measure": measure, "metric": " / ".join(sorted(set(metrics.values()))),
                         "unit": unit, "n": result.n, "replicates": result.replicates, "difference": result.mean,
-                        "low": result.low, "high": result.high, "p": result.p, "verdict": result.verdict,
+                        "low": result.low, "high": result.high, "p": result.p, "p_flips": result.p_flips,
+                        "verdict": _verdict(result, self.data.margin if unit == "share" else None),
                     }  # fmt: skip
 
 
@@ -196,6 +198,20 @@ def paired_difference(gaps: pl.DataFrame) -> Crossed | None:
         return None
     values = wide.select(pl.exclude("benchmark", "question_id", "cluster")).to_numpy().T
     return crossed(values, wide["cluster"].to_list(), wide["benchmark"].to_list())
+
+
+def equivalent_words(margin: float) -> str:
+    """The verdict on a difference that is shown to lie within a margin, a share."""
+    return f"equivalent within {margin * 100:g} points"
+
+
+def _verdict(found: Crossed, margin: float | None) -> str:
+    """In words. Where no difference is shown, an interval wholly within the margin shows that there is none that counts."""
+    if margin is not None and found.verdict == "no difference shown":
+        shown = equivalence(found, margin)
+        if shown is not None and shown.shown:
+            return equivalent_words(margin)
+    return found.verdict
 
 
 def _corrected(rows: list[dict]) -> list[dict]:

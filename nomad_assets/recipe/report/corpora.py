@@ -1,13 +1,13 @@
-"""The sections on the synthetic corpora: cost, dropped rows, relevance and novelty, and rows to read."""
+"""The sections on the synthetic corpora: dropped rows, relevance and novelty, and rows to read."""
 
 import numpy as np
 import polars as pl
 
 from nomad_assets.cells import Cell
 from nomad_assets.recipe.report import plots
-from nomad_assets.recipe.report.blocks import Block, Bullets, Columns, Example, Paragraph, Picture, Reader, Table
-from nomad_assets.recipe.report.formatting import cell_label, duration, number, percent, ratio
-from nomad_assets.recipe.report.report_data import STEP_SECONDS, ReportData
+from nomad_assets.recipe.report.blocks import Block, Columns, Example, Paragraph, Picture, Reader, Table
+from nomad_assets.recipe.report.formatting import cell_label, number, percent
+from nomad_assets.recipe.report.report_data import ReportData
 
 SHOWN_CHARACTERS = 700
 READER_ROWS = 2000
@@ -20,31 +20,6 @@ PLACE = ["train_size", "replicate", "arm"]
 def in_order(cells: pl.DataFrame) -> pl.DataFrame:
     """Cells by size and replicate, the lowest prompt loss weight first and arms without one last."""
     return cells.sort("train_size", "replicate", "prompt_loss", "arm", nulls_last=True)
-
-
-def costs(data: ReportData) -> list[Block]:
-    """What each cell asked its teacher for, what was kept of it, and what that took."""
-    rows = []
-    for c in in_order(data.corpora).iter_rows(named=True):
-        tokens = (c["prompt_tokens"] or 0) + (c["response_tokens"] or 0)
-        seconds = [c[step] for step in STEP_SECONDS[:3]]
-        making = None if None in seconds else sum(seconds)
-        rows.append(
-            [cell_label(c), str(c["attempts"]), ratio(c["prompts_completed"], c["attempts"])]
-            + [str(c["completed"]), f"{c['kept']} of {c['keep_target']}", ratio(c["kept"], c["attempts"])]
-            + [f"{tokens / c['kept']:,.0f}" if c["kept"] else "–"]
-            + [duration(making / c["kept"]) if c["kept"] and making is not None else "–"]
-            + [duration(c[step]) for step in STEP_SECONDS]
-        )
-    header = ["Cell", "Attempts", "Prompts completed", "Completed rows", "Kept", "Yield"]
-    header += ["Tokens per kept row", "Time per kept row", "Teacher", "Synthesis", "Curation", "Student"]
-    caption = "Yield is kept rows per attempt; time per kept row counts teacher, synthesis and curation."
-    unfilled = [unfilled_target(c) for c in data.corpora.iter_rows(named=True) if c["kept"] < c["keep_target"]]
-    text = (
-        "A prompt is completed when the teacher ends its turn by itself. A teacher that was never trained on prompts "
-        "often cannot, which is the first thing to look at when an arm runs short."
-    )
-    return [Paragraph(text), *([Bullets(unfilled)] if unfilled else []), Table(caption, header, rows)]
 
 
 def unfilled_target(cell: dict) -> str:
@@ -135,7 +110,7 @@ def examples(data: ReportData, recommended: str | None) -> list[Block]:
             ("dropped", pool.filter(pl.col("verdict") != "kept")),
         ):
             chosen = generator.permutation(len(part))[:SHOWN_ROWS]
-            columns[f"{size}/{arm}, {heading}"] = [_example(part.row(int(i), named=True)) for i in chosen]
+            columns[f"{size}/{arm}, {heading}"] = [example(part.row(int(i), named=True)) for i in chosen]
     # Kept beside kept, dropped beside dropped.
     order = sorted(columns, key=lambda heading: heading.endswith("dropped"))
     text = "Drawn at random with the profile's seed, as the teachers wrote them; long texts are cut for display."
@@ -155,7 +130,7 @@ def _reader(data: ReportData, size: int, arms: list[str]) -> Reader:
     chosen = chosen.gather_every(max(1, -(-chosen.height // READER_ROWS)))
     rows = []
     for row in chosen.iter_rows(named=True):
-        shown = _example(row)
+        shown = example(row)
         rows.append(
             {
                 "cell": cell_label(row), "reason": row["reason"],
@@ -165,13 +140,18 @@ def _reader(data: ReportData, size: int, arms: list[str]) -> Reader:
     return Reader(rows, (f"{size}/{arms[0]}", f"{size}/{arms[-1]}"))
 
 
-def _example(row: dict) -> Example:
+def example(row: dict, *, beside_seed: bool = True) -> Example:
+    """A row of `ReportData.rows` to read, beside its nearest seed row or alone."""
     facts = row["verdict"] if row["verdict"] == "kept" else f"{row['verdict']}: {row['reason']}"
+    if row["verdict"] == "kept":
+        facts += f", sign of error: {row['sign_of_error']}" if row["sign_of_error"] else ", no sign of error"
     scores = [f"{lens} {number(row[lens])}" for lens in ("relevance", "novelty") if row[lens] is not None]
-    texts = {
-        "Prompt": row["prompt"], "Response": row["response"],
-        "Nearest seed prompt": row["nearest_seed_prompt"], "Nearest seed response": row["nearest_seed_response"],
-    }  # fmt: skip
+    texts = {"Prompt": row["prompt"], "Response": row["response"]}
+    if beside_seed:
+        texts |= {
+            "Nearest seed prompt": row["nearest_seed_prompt"],
+            "Nearest seed response": row["nearest_seed_response"],
+        }
     parts = {name: _short(text) for name, text in texts.items() if text is not None}
     return Example(str(row["id"]), ", ".join([facts, *scores]), parts or {"Prompt": "(none was completed)"})
 

@@ -6,6 +6,8 @@ A gap is a row of `comparisons`. A value that is not known is an en dash; a nega
 from collections.abc import Iterable, Mapping
 
 from nomad_assets.cells import Cell
+from nomad_assets.recipe.evaluation.rank_correlation import RankCorrelation
+from nomad_assets.recipe.evaluation.statistics import share_interval
 from nomad_assets.recipe.report.comparisons import Side
 
 
@@ -69,6 +71,20 @@ def duration(value: float | None) -> str:
     if value is None:
         return "–"
     return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min" if value < 7200 else f"{value / 3600:.1f} h"
+
+
+def share_words(part: int, whole: int) -> str:
+    """`12 of 20 (38.7% to 78.1%)`: a count with the 95% interval of its share."""
+    if not whole:
+        return "–"
+    found = share_interval(part, whole)
+    return f"{part} of {whole} ({percent(found.low)} to {percent(found.high)})"
+
+
+def correlation(found: RankCorrelation) -> str:
+    """`+0.94 (+0.43 to +1.00)`."""
+    r, low, high = (_signed(value, 2) for value in (found.r, found.low, found.high))
+    return f"{r} ({low} to {high})"
 
 
 def counted(count: int, noun: str) -> str:

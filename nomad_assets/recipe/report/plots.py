@@ -199,6 +199,31 @@ def scores_over_sizes(scores: pl.DataFrame, benchmark: str, metric: str) -> "alt
     return _styled(alt.layer(*layers).properties(title=benchmark))
 
 
+def students_against(points: pl.DataFrame, x_title: str, y_title: str) -> "alt.LayerChart":
+    """Students by two figures: a dot for each, and a large mark for the mean of a cell's replicates.
+
+    `points`: model (arm, or CONTROL), train_size, replicate, x, y. Colours go by model, in order of appearance.
+    """
+    import altair as alt
+
+    cell = ["model", "train_size"]
+    means = points.group_by(cell, maintain_order=True).agg(pl.col("x", "y").mean(), replicates=pl.len())
+    series = _series("model", points["model"])
+    at = {"x": _x("x", x_title), "y": _y("y", y_title), **series}
+    facts = [_shown("model", "model"), _shown("train_size", "train size", "d")]
+    numbers = [_shown("x", x_title, ".1f"), _shown("y", y_title, ".1f")]
+    return _styled(
+        alt.layer(
+            _chart(points).mark_point(size=22, opacity=0.75).encode(
+                **at, tooltip=[*facts, _shown("replicate", "replicate", "d"), *numbers]
+            ),
+            _chart(means).mark_point(filled=True, size=110, opacity=0.9).encode(
+                **at, tooltip=[*facts, _shown("replicates", "replicates", "d"), *numbers]
+            ),
+        )
+    )  # fmt: skip
+
+
 def forest(pooled: pl.DataFrame, replicates: pl.DataFrame) -> "alt.LayerChart":
     """Differences with their intervals, one line a comparison, and a dot for each replicate.
 

@@ -1,7 +1,7 @@
 """The report: does synthetic data help here, which recipe makes it, and is that more than luck?
 
-The numbers come from `comparisons` and `recommendation`; the sections, in the order of the page, from `answer`,
-`scores` and `corpora`; `markdown` and `page` render them.
+The numbers come from `comparisons`, `recommendation` and `proxies`; the sections, in the order of the page, from `answer`,
+`scores`, `costs`, `proxies` and `corpora`, the line below the title from `header`; `markdown` and `page` render them.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,12 @@ from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.report.answer import answer
 from nomad_assets.recipe.report.blocks import Bullets, Paragraph, Section, Table
 from nomad_assets.recipe.report.comparisons import Findings
-from nomad_assets.recipe.report.corpora import costs, dropped_rows, examples, lenses, row_points
+from nomad_assets.recipe.report.corpora import dropped_rows, examples, lenses, row_points
+from nomad_assets.recipe.report.costs import costs
+from nomad_assets.recipe.report.header import subtitle
 from nomad_assets.recipe.report.markdown import markdown_page
 from nomad_assets.recipe.report.page import html_page
+from nomad_assets.recipe.report.proxies import what_goes_with_better_students
 from nomad_assets.recipe.report.recommendation import recommend
 from nomad_assets.recipe.report.report_data import ReportData
 from nomad_assets.recipe.report.scores import leaderboard, paired_comparisons, scorings
@@ -48,7 +51,8 @@ def build_report(data: ReportData) -> Report:
         Section("Recommended cell", [Paragraph(chosen.why, chosen.choice)]),
         Section("Leaderboard", leaderboard(findings, recommended)),
         Section("Paired comparisons", paired_comparisons(findings)),
-        Section("Completion, yield and cost", costs(data)),
+        Section("Completion, yield and cost", costs(data, recommended)),
+        Section("What goes with better students", what_goes_with_better_students(findings)),
         Section("Why rows were dropped", dropped_rows(data)),
         Section("Relevance and novelty", lenses(data)),
         Section("All scoring rules side by side", scorings(findings)),
@@ -57,8 +61,8 @@ def build_report(data: ReportData) -> Report:
     ]
     if data.missing:
         sections.append(Section("Missing cells", [Bullets(list(data.missing))]))
-    subtitle = f"NOMAD report, profile {data.profile_name}"
-    markdown, html = markdown_page(TITLE, subtitle, sections), html_page(TITLE, subtitle, sections)
+    below = subtitle(data)
+    markdown, html = markdown_page(TITLE, below, sections), html_page(TITLE, below, sections)
     return Report(markdown, html, recommended, findings.comparisons, _figures(findings))
 
 

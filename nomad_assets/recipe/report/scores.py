@@ -7,7 +7,15 @@ import polars as pl
 
 from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.report.blocks import Block, Paragraph, Picture, Table
-from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, LOWER_IS_BETTER, Findings, Side
+from nomad_assets.recipe.report.comparisons import (
+    BASE,
+    CONTROL,
+    LOGPROB,
+    LOWER_IS_BETTER,
+    Findings,
+    Side,
+    equivalent_words,
+)
 from nomad_assets.recipe.report.formatting import gap_numbers, model_label, number, percent, score_words
 
 
@@ -45,9 +53,18 @@ def paired_comparisons(findings: Findings) -> list[Block]:
         return [Paragraph("There is nothing to compare yet: it takes two models with scores on the same questions.")]
     text = "Differences are in percentage points and in nats per token, with 95% intervals in brackets."
     blocks: list[Block] = [Paragraph(text + " Against the base only means over benchmarks are listed.")]
+    margin = equivalent_words(findings.data.margin)
+    text = (
+        f"Two sides are “{margin}” where the whole interval lies within that margin (report.margin; two one-sided tests). “No difference "
+        "shown” is not that: it leaves open how large a difference there may be. Where replicates repeat, p by sign flips assumes nothing of how "
+        "they are distributed; it is given for means over benchmarks, and not corrected for several comparisons."
+    )
+    blocks.append(Paragraph(text))
     header = ["Train size", "Benchmark", "Verdict", "By log-prob.", "Difference", "Log-prob. difference", "Questions"]
+    flipped = findings.comparisons["p_flips"].is_not_null().any()
+    header += ["p by sign flips"] if flipped else []
     for a, b in findings.pairs():
-        rows = list(_comparison_rows(findings, a, b))
+        rows = [row if flipped else row[:-1] for row in _comparison_rows(findings, a, b)]
         if rows:
             same = " of the same size" if b == CONTROL else ""
             blocks.append(Table(f"{a.label} against {b.label}{same}", header, rows, words=4))
@@ -59,12 +76,18 @@ def _comparison_rows(findings: Findings, a: Side, b: Side) -> Iterator[list[str]
     benchmarks += [None] if len(findings.benchmarks) > 1 or not benchmarks else []
     for size in [*findings.sizes, *([None] if len(findings.sizes) > 1 else [])]:
         for benchmark in benchmarks:
+            pooled = benchmark is None or len(benchmarks) == 1
             row = findings.found(a, b, size, benchmark)
             if row is None:
                 continue
             second = findings.found(a, b, size, benchmark, LOGPROB)
             cells = [str(size or "all"), benchmark or "all", row["verdict"], second["verdict"] if second else "–"]
-            yield [*cells, *("{} ({})".format(*gap_numbers(r)) if r else "–" for r in (row, second)), str(row["n"])]
+            yield [
+                *cells,
+                *("{} ({})".format(*gap_numbers(r)) if r else "–" for r in (row, second)),
+                str(row["n"]),
+                number(row["p_flips"]) if pooled else "–",
+            ]
 
 
 def scorings(findings: Findings) -> list[Block]:

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from nomad_assets.recipe.evaluation.statistics import bootstrap_interval
+from nomad_assets.recipe.report.header import STEPS
 from nomad_assets.recipe.report.report_data import ReportData
 
 NASTY = "<script>alert('x')</script> a | b ``` ~~~ \x1b[31m\u202e\n| c | d |\n# not a heading <img src=x onerror=y>"
@@ -74,6 +75,8 @@ def make_corpora(grid, kept):
                 "completed": 100 + int(220 * weight),
                 "kept": n,
                 "keep_target": 96,
+                "kept_without_error": min(n, int(n * (0.25 + 0.5 * weight)) + replicate),
+                "agreement_kept": None,
                 "relevance_all": 0.41 + 0.1 * weight,
                 "relevance_kept": 0.45 + 0.11 * weight if n else None,
                 "novelty_all": 0.62 - size / 800,
@@ -114,6 +117,7 @@ def make_rows(grid):
                     "novelty": None if i == 4 else float(generator.normal(0.5, 0.1)),
                     "nearest_seed_prompt": None if i == 4 else seed_prompt,
                     "nearest_seed_response": None if i == 4 else "4 * 12 = 48\n#### 48",
+                    "sign_of_error": "unused_number (7)" if i == 5 else None,
                 }
             )
     return pl.DataFrame(rows, infer_schema_length=None)
@@ -124,6 +128,12 @@ def make_seeds(sizes):
     return pl.DataFrame(
         points, schema=["train_size", "replicate", "id", "relevance", "novelty", "prompt"], orient="row"
     )
+
+
+def make_steps(cells):
+    """Four steps a cell, on one machine; the last of them knows its device."""
+    rows = [(600.0, 1_795_815_600.0 + n, "x86_64", 8, None if n % 4 else "NVIDIA H100") for n in range(4 * cells)]
+    return pl.DataFrame(rows, schema=STEPS, orient="row")
 
 
 def make_data(
@@ -158,4 +168,7 @@ def make_data(
         seeds=make_seeds(sizes),
         novelty_curve=pl.DataFrame(curve, schema=["train_size", "replicate", "arm", "rows", "novelty"], orient="row"),
         missing=["256/masked"],
+        steps=make_steps(len(cells)),
+        made_with="1.2.3",
+        margin=0.03,
     )  # fmt: skip

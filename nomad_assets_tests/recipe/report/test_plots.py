@@ -33,6 +33,15 @@ CORPORA = pl.DataFrame(
         "novelty_all": [0.6, 0.5, 0.4], "novelty_kept": [0.5, 0.4, None],
     }
 )  # fmt: skip
+POINTS = pl.DataFrame(
+    {
+        "model": ["a", "a", plots.CONTROL],
+        "train_size": [16] * 3,
+        "replicate": [0, 1, 0],
+        "x": [8, 6, 0],
+        "y": [40.0, 50.0, 30.0],
+    }
+)
 ROWS = pl.DataFrame({"arm": ["a", "b", "b"], "relevance": [0.1, 0.2, None], "novelty": [0.5, 0.4, 0.3]})
 
 
@@ -54,6 +63,7 @@ CHARTS = {
         pl.DataFrame({"label": ["x", "x", "y"], "rows": [10, 20, 10], "novelty": [0.5, 0.4, 0.6]})
     ),
     "scores": lambda: plots.scores_over_sizes(SCORES, "trivia", "exact_match"),
+    "students": lambda: plots.students_against(POINTS, "kept rows (rows)", "mean score (% right)"),
     "cells": lambda: plots.relevance_novelty_by_cell(CORPORA),
 }
 
@@ -80,6 +90,17 @@ def test_scores_are_in_percent_with_their_intervals():
     assert {"exact_match (%)", "16", "64"} <= set(texts(chart))
 
 
+def test_every_replicate_of_a_control_is_drawn_over_the_sizes():
+    again = SCORES.filter(kind="control").with_columns(replicate=pl.lit(1, pl.Int64), mean=pl.col("mean") + 0.1)
+    *_, points = values(plots.scores_over_sizes(pl.concat([SCORES, again]), "trivia", "exact_match"))
+    assert [row["mean"] for row in points if row["model"] == plots.CONTROL] == pytest.approx([20, 30, 25, 35])
+
+
+def test_students_are_dots_and_the_mean_of_their_replicates_a_large_mark():
+    dots, means = values(plots.students_against(POINTS, "x", "y"))
+    assert len(dots) == 3 and [(mark["x"], mark["y"]) for mark in means] == [(7, 45), (0, 30)]
+
+
 def test_names_are_text_and_not_formulas():
     shown = texts(plots.scores_over_sizes(SCORES, "trivia", "exact_match"))
     assert {"un$masked", "masked", "seed-only control", "untouched base", "trivia"} <= set(shown)
@@ -92,6 +113,7 @@ def test_one_size_and_nothing_at_all_can_be_drawn():
     plots.svg(plots.relevance_novelty_by_cell(CORPORA.clear()))
     plots.svg(plots.relevance_against_novelty(ROWS.clear()))
     plots.svg(plots.normsim_histogram([]))
+    plots.svg(plots.students_against(POINTS.clear(), "x", "y"))
     plots.svg(plots.novelty_against_size(pl.DataFrame({"rows": [8], "novelty": [0.5]})))
 
 

@@ -22,6 +22,7 @@ CENTS = re.compile(r"\s*cents?\b")
 
 class Arithmetic(Rule):
     stage, order = Stage.ROW, 30
+    looks_for_errors = True
     reasons: ClassVar[dict[str, str]] = {"wrong_arithmetic": "a written calculation is false"}
 
     class Settings(Section):

@@ -35,6 +35,7 @@ ALWAYS = {Fraction(0), Fraction(1)}
 
 class Grounding(Rule):
     stage, order = Stage.ROW, 60
+    looks_for_errors = True
     reasons: ClassVar[dict[str, str]] = {
         "ungrounded_number": "a calculation takes a number that neither the prompt nor an earlier result gives",
         "unused_number": "the response never mentions a number that the prompt gives",

@@ -15,6 +15,7 @@ WORD = re.compile(r"[^\W\d_]{2}")
 
 class Question(Rule):
     stage, order = Stage.ROW, 50
+    looks_for_errors = True
     reasons: ClassVar[dict[str, str]] = {"not_a_question": "the prompt is an answer, or has no word"}
 
     class Settings(Section):
