@@ -14,6 +14,7 @@ import numpy as np
 from worlds import World
 
 from nomad_assets.recipe.evaluation.crossed import crossed
+from nomad_assets.recipe.evaluation.sequential import Look, decide, looks
 from nomad_assets.recipe.evaluation.statistics import stratified_bootstrap
 
 RESAMPLES = 300
@@ -34,6 +35,24 @@ def verdicts(world: World, worlds: int, seed: int) -> tuple[float, float, float]
             old = stratified_bootstrap([d.mean(axis=0)], resamples=RESAMPLES, seed=number)
             questions_alone += old.verdict != "no difference shown"
     return found / worlds, held / worlds, questions_alone / max(worlds // 4, 1)
+
+
+def looked_at(world: World, plan: tuple[Look, ...], worlds: int, seed: int) -> tuple[float, float, float]:
+    """(share in which a look shows a difference, share that ends as futile, mean replicates that were made)."""
+    random = np.random.default_rng(seed)
+    names, one = [str(cluster) for cluster in world.clusters], ["all"] * world.questions
+    shown, futile, made = 0, 0, 0
+    for _ in range(worlds):
+        d = world.draw(random)
+        for look in plan:
+            found = crossed(d[: look.replicates], names, one)
+            decision = decide(found.mean, found.p, look.replicates, plan)
+            if decision != "go on":
+                break
+        shown += decision in ("stop: higher", "stop: lower")
+        futile += decision == "stop: futile"
+        made += look.replicates
+    return shown / worlds, futile / worlds, made / worlds
 
 
 def main() -> None:
@@ -65,6 +84,19 @@ def main() -> None:
             f"| right or wrong | {replicates} | {questions} | {' | '.join(f'{cell:.0%}' for cell in cells)} |",
             flush=True,
         )
+    print(
+        "\n| replicates = { start = 5, most = 12 } | questions | true difference | shown | futile | replicates made |\n|---|---|---|---|---|---|"
+    )
+    plan = looks(5, 12)
+    for kind, settings in kinds.items():
+        for questions in (80, 250):
+            for size in (0.0, 0.10):
+                world = dataclasses.replace(World(12, questions, **settings), difference=size)
+                shown, futile, made = looked_at(world, plan, worlds // 2, questions)
+                print(
+                    f"| {kind} | {questions} | {100 * size:.0f} points | {shown:.1%} | {futile:.1%} | {made:.1f} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Grid:
             name: Arm(arm.prompt_loss, arm.shots, profile.teacher_of(name), profile.synthesis_of(name))
             for name, arm in profile.grid.all_arms().items()
         }
-        replicates = range(profile.grid.replicates)
+        replicates = range(profile.grid.most_replicates)
         sizes = [Cell(size, None, replicate) for replicate in replicates for size in self.train_sizes]
         cells = [Cell(size.train_size, arm, size.replicate) for size in sizes for arm in self.arms]
         self.controls = profile.controls.names()

@@ -16,12 +16,13 @@ from nomad_assets.engine.runner import Made, run
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
+from nomad_assets.looks import settled, turn
 from nomad_assets.recipe import warm
 from nomad_assets.status import problems
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
 from nomad_assets.wiring.listeners import listeners_of
-from nomad_assets.wiring.stages import stages_of
+from nomad_assets.wiring.stages import STAGES, stages_of
 
 JOB = "python"
 SAY_EVERY_SECONDS = 10.0
@@ -57,6 +58,10 @@ def run_places(
     warm.keep_engines()
     try:
         for step, cell in places:
+            ended = settled(grid, store) if turn(grid, cell) and not cells else None
+            if ended is not None and cell.replicate >= ended.look.replicates:
+                say(f"{step.name} [{cell.label}]: not needed, settled {ended.words()}")
+                continue
             going.make(step, cell)
     finally:
         warm.close()
@@ -72,14 +77,16 @@ def _wanted(grid: Grid, cells: Sequence[str], until: str | None) -> list[tuple[S
         raise NomadError(f"until = {until!r}: unknown asset; known: {', '.join(grid.graph)}")
     chosen = [grid.parse(text) for text in cells] or [Cell()]
     names = set(grid.graph) if until is None else {until} | grid.graph.ancestors(until)
-    return [
-        (step, place)
-        for steps in stages_of(grid).values()
+    found = [
+        (stage, step, place)
+        for stage, steps in stages_of(grid).items()
         for place in (grid.members(steps[0].over) if steps else [])
         if any(grid.comes_to(steps[0].over, place, cell) for cell in chosen)
         for step in steps
         if step.name in names
     ]
+    found.sort(key=lambda entry: (entry[0] == list(STAGES)[-1], turn(grid, entry[2])))
+    return [(step, place) for _, step, place in found]
 
 
 @dataclass

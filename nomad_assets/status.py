@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from nomad_assets.engine.plan import is_withdrawn, plan
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError, NotMadeError
 from nomad_assets.grid import Grid
+from nomad_assets.looks import settled
 from nomad_assets.plugins import is_plugin
 from nomad_assets.profile.sections import Profile
 from nomad_assets.recipe.curation.embedding import PACKAGED
@@ -20,7 +21,7 @@ from nomad_assets.recipe.models.base_models import BUILT_IN
 from nomad_assets.store.manifests import Artifact, OtherFormatError
 from nomad_assets.store.protocol import Store
 
-State = Literal["current", "out of date", "missing", "withdrawn", "unreadable"]
+State = Literal["current", "out of date", "missing", "withdrawn", "unreadable", "not needed"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class PlaceStatus:
     def place(self) -> str:
         return place_name(self.step.name, self.cell)
 
+    @property
+    def is_fine(self) -> bool:
+        """Whether a run would leave the place as it is. One is not needed where the answer was settled by fewer replicates."""
+        return self.state in ("current", "not needed")
+
     def record(self) -> dict:
         """As JSON."""
         return {
@@ -53,10 +59,13 @@ def status(grid: Grid, store: Store, steps: Iterable[str] | None = None) -> list
     A place whose parent is not current is out of date, too: it is made again unless the parent comes out as it was.
     """
     found: dict[tuple[str, Cell], PlaceStatus] = {}
-    withdrawals = store.withdrawals()
+    withdrawals, last = store.withdrawals(), settled(grid, store)
     for step, cell in grid.all_places():
         if steps is None or step.name in steps:
-            found[step.name, cell] = _status(step, cell, grid, store, withdrawals, found)
+            state = _status(step, cell, grid, store, withdrawals, found)
+            if last is not None and cell.replicate >= last.look.replicates and state.state == "missing":
+                state = replace(state, state="not needed", reasons=[f"settled {last.words()}"])
+            found[step.name, cell] = state
     return list(found.values())
 
 
@@ -75,7 +84,7 @@ def _status(step: Step, cell: Cell, grid: Grid, store: Store, withdrawals: list[
     if is_withdrawn(artifact, withdrawals):
         return PlaceStatus(step, cell, "withdrawn", ["made with a withdrawn seed row"], notes, artifact)
     waits = [
-        above[place] for place in grid.places(step, cell) if place in above and above[place].state != "current"
+        above[place] for place in grid.places(step, cell) if place in above and not above[place].is_fine
         and not (step.inputs[place[0]].optional and above[place].state == "missing")
     ]  # fmt: skip
     reasons: list[Change | str] = []

@@ -31,6 +31,8 @@ def _section(annotation: object) -> tuple[type[BaseModel] | None, bool]:
     origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Annotated, typing.Union, types.UnionType):
         found = [_section(part) for part in inside if part is not type(None)]
+        if origin is not typing.Annotated and len(found) > 1:
+            return None, False  # a number or a section: one key
         return next((pair for pair in found if pair[0] is not None), (None, False))
     if origin in (list, dict):
         return _section(inside[-1])[0], True

@@ -18,6 +18,8 @@ import pytest
 from nomad_assets.cells import Cell, Over
 from nomad_assets.definitions import build_definitions
 from nomad_assets.errors import NomadError
+from nomad_assets.looks import taken
+from nomad_assets.status import status
 from nomad_assets.steps.curation import CuratedCorpus
 from nomad_assets.steps.models import TrainingRows
 from nomad_assets.steps.report import MARKDOWN
@@ -243,6 +245,24 @@ def test_selections_and_controls_go_through_the_whole_graph(home: Path) -> None:
         assert words in markdown, words
     failures, said = run(profile)
     assert failures == [] and not any("done in" in line for line in said), "nothing is made again"
+
+
+def test_replicates_end_once_the_answer_is_settled(home: Path) -> None:
+    size = "train_sizes = [8]\nprompt_loss = { unmasked = 1.0 }\nreplicates = { start = 5, most = 6 }"
+    profile = write_profile(home, train_sizes=size)
+    failures, said = run(profile)
+    assert failures == []
+    grid, store = opened(profile)
+    looks = taken(grid, store)
+    ends = looks[-1].look.replicates if looks[-1].ends else 6
+    scored = {cell.replicate for asset, cell in store.places() if asset == "student_scores" and cell.train_size == 8}
+    assert scored == set(range(ends)) and (ends == 6 or any("not needed, settled after 5" in line for line in said))
+    assert [line for line in said if "5 replicates" in line or "grid 8-s4" in line] or ends == 6
+    assert {state.state for state in status(grid, store)} <= {"current", "not needed"}
+    markdown = (store.require("recipe_report", Cell()) / MARKDOWN.name).read_text(encoding="utf-8")
+    assert "The answer was looked at" in markdown and "Missing cells" not in markdown
+    failures, said = run(profile)
+    assert failures == [] and not any("done in" in line for line in said), "the same look comes to the same decision"
 
 
 # Runs in an empty store.

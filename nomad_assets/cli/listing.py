@@ -9,7 +9,7 @@ from nomad_assets.grid import Grid
 from nomad_assets.status import PlaceStatus, State, status
 from nomad_assets.store.protocol import Store
 
-ORDER: tuple[State, ...] = ("unreadable", "withdrawn", "out of date", "missing", "current")
+ORDER: tuple[State, ...] = ("unreadable", "withdrawn", "out of date", "missing", "not needed", "current")
 REPORT = "recipe_report"
 SHOWN_REASONS = 6
 
@@ -46,7 +46,7 @@ def counted(states: list[PlaceStatus]) -> str:
 
 def incomplete(states: list[PlaceStatus]) -> str | None:
     """What is stale or missing, as one line; None when everything is current."""
-    wrong = [state for state in states if state.state != "current"]
+    wrong = [state for state in states if not state.is_fine]
     if not wrong:
         return None
     counts = Counter(state.state for state in wrong)

@@ -10,7 +10,14 @@ from rich.markup import escape
 from nomad_assets.cli.terminal import ProfileOption, console, errors, note
 from nomad_assets.errors import NomadError
 
-COLOURS = {"current": "green", "missing": "yellow", "out of date": "yellow", "withdrawn": "red", "unreadable": "red"}
+COLOURS = {
+    "current": "green",
+    "not needed": "green",
+    "missing": "yellow",
+    "out of date": "yellow",
+    "withdrawn": "red",
+    "unreadable": "red",
+}
 DAMAGE = "stored_files_match_their_manifest"
 
 

@@ -67,7 +67,7 @@ def planned(grid: Grid, store: Store) -> Planned:
     """What the profile, its local questions and the artifacts of earlier runs tell. Raises NomadError when a file is missing."""
     pilot = _pilot(grid, store)
     return Planned(
-        grid.profile.grid.replicates, _test_questions(grid, store), variances_of(pilot) if pilot else EXACT_MATCH,
+        grid.profile.grid.most_replicates, _test_questions(grid, store), variances_of(pilot) if pilot else EXACT_MATCH,
         min(len(values) for values in pilot) if pilot else 0, _seconds_per_replicate(grid, store),
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def _pilot(grid: Grid, store: Store) -> list[np.ndarray]:
         for arm in grid.arms:
             pairs = [
                 _difference(grid, store, Cell(size, arm, replicate), test)
-                for replicate in range(grid.profile.grid.replicates)
+                for replicate in range(grid.profile.grid.most_replicates)
             ]
             known = [pair for pair in pairs if pair is not None]
             if len(known) > 1:

@@ -12,6 +12,7 @@ from nomad_assets.errors import shown
 from nomad_assets.names import NAME, Location, safe_names
 from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, Share, Whole, given, merged, optional
 from nomad_assets.recipe.curation.rules import settings_of_all_rules
+from nomad_assets.recipe.evaluation.crossed import FEWEST_REPLICATES
 from nomad_assets.shipped import SHIPPED, shipped_path
 
 
@@ -305,6 +306,23 @@ class SelectionSettings(optional(Curation), optional(Mix)):
     """Which rows of a corpus a student gets: keys of `[curation]` that differ, and the seed examples among them."""
 
 
+class Looks(Section):
+    """Replicates one after the other, until the answer is settled."""
+
+    start: Annotated[int, Field(ge=FEWEST_REPLICATES, le=1000)]
+    """Replicates before the first look at the answer."""
+    most: Annotated[int, Field(ge=FEWEST_REPLICATES, le=1000)]
+    """Replicates after which the run ends however open the answer is."""
+
+    @model_validator(mode="after")
+    def start_comes_first(self) -> "Looks":
+        if self.start >= self.most:
+            raise ValueError(
+                f"start = {self.start} leaves nothing to decide before most = {self.most}; give a larger most"
+            )
+        return self
+
+
 class GridSettings(Section):
     train_sizes: Annotated[list[Count], Field(min_length=1)]
     """Number of seed examples each teacher sees."""
@@ -316,9 +334,9 @@ class GridSettings(Section):
     selections: dict[str, SelectionSettings] = Field(default={})
     """Further choices of rows from each corpus, beside the one that `[curation]` makes: [grid.selections.NAME] with the keys
     that differ, such as band = "high", keep = 100 or seeds = 0. The corpus is not written again."""
-    replicates: Annotated[int, Field(ge=1, le=1000)] = 1
+    replicates: Annotated[int, Field(ge=1, le=1000)] | Looks = 1
     """Repetitions of everything, each with other seed examples and other random seeds. All arms and the control of one
-    replicate share them."""
+    replicate share them. With { start = 5, most = 12 } a run looks at the answer from the fifth on and ends once it is settled."""
 
     @field_validator("train_sizes")
     @classmethod
@@ -362,6 +380,15 @@ class GridSettings(Section):
                     f"arm {name!r}: prompt_loss is given twice, {self.prompt_loss[name]} and {arm.prompt_loss}"
                 )
         return self
+
+    @property
+    def most_replicates(self) -> int:
+        """Those that the grid has places for."""
+        return self.replicates.most if isinstance(self.replicates, Looks) else self.replicates
+
+    @property
+    def looks(self) -> Looks | None:
+        return self.replicates if isinstance(self.replicates, Looks) else None
 
     def all_arms(self) -> dict[str, ArmSettings]:
         """By name, those of `prompt_loss` first."""

@@ -1,5 +1,6 @@
 """The report over everything that has been made."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
 
@@ -15,8 +16,10 @@ from nomad_assets.errors import NomadError
 from nomad_assets.profile.fields import Operational
 from nomad_assets.profile.sections import SHUFFLED
 from nomad_assets.recipe.curation.signs import signs_of_error
+from nomad_assets.recipe.evaluation.looks import looks_taken
 from nomad_assets.recipe.evaluation.splits import with_splits
 from nomad_assets.recipe.evaluation.statistics import mean_interval
+from nomad_assets.recipe.report.comparisons import RIVALS
 from nomad_assets.recipe.report.header import steps_made
 from nomad_assets.recipe.report.report import build_report
 from nomad_assets.recipe.report.report_data import ReportData
@@ -71,6 +74,8 @@ class ReportConfig(MadeWith, Config):
     base_model: str
     train_sizes: list[int]
     replicates: int
+    looks: tuple[int, int] | None
+    """Replicates before the first look at the answer, and the most; None where all of them are made."""
     arms: dict[str, float | None]
     """Name -> prompt loss weight; None for the untouched model."""
     controls: list[str]
@@ -93,7 +98,8 @@ class ReportConfig(MadeWith, Config):
         profile = grid.profile
         return cls(
             seed=grid.seed("recipe_report", cell), profile=profile.name, base_model=profile.base_model.source,
-            train_sizes=grid.train_sizes, replicates=profile.grid.replicates,
+            train_sizes=grid.train_sizes, replicates=profile.grid.most_replicates,
+            looks=(plan.start, plan.most) if (plan := profile.grid.looks) else None,
             arms={name: arm.prompt_loss for name, arm in grid.arms.items()},
             controls=[*grid.controls, *([SHUFFLED] if profile.controls.shuffled else [])],
             benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
@@ -149,10 +155,17 @@ def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
         out.show(name, Picture(name.replace("_", " "), chart))
 
 
+def results_of(config: ReportConfig, inputs: Inputs) -> pl.DataFrame:
+    """The scores of all models, question by question: `results` of ReportData."""
+    return _in_clusters(config, inputs, _results(config, inputs))
+
+
 def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
     """Everything the report is made from, out of the artifacts of the grid."""
     seeds = _seeds(inputs)
-    results = _in_clusters(config, inputs, _results(config, inputs))
+    results = results_of(config, inputs)
+    looks = looks_taken(results, *config.looks, RIVALS) if config.looks else []
+    needed = looks[-1].look.replicates if looks and looks[-1].ends else math.inf
     engines = {str(given.fact("engine")) for given in inputs.each("synthetic_corpus") if given.fact("engine")}
     return ReportData(
         profile_name=config.profile,
@@ -183,7 +196,12 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
         steps=_steps(inputs),
         made_with=config.made_with,
         margin=config.margin,
-        missing=[f"{name} {cell.label}" for name, cell in inputs.missing if name in (*SIDES, *NEEDED)],
+        looks=looks,
+        missing=[
+            f"{name} {cell.label}"
+            for name, cell in inputs.missing
+            if name in (*SIDES, *NEEDED) and cell.replicate < needed
+        ],
     )
 
 

@@ -9,9 +9,10 @@ from nomad_assets.engine.fingerprint import place_name
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
+from nomad_assets.looks import turn
 from nomad_assets.status import PlaceStatus, seconds_before
 from nomad_assets.store.protocol import Store
-from nomad_assets.wiring.stages import stages_of
+from nomad_assets.wiring.stages import STAGES, stages_of
 
 FILES_MATCH = {"stored_files_match_their_manifest"}
 Place = tuple[str, Cell]
@@ -84,7 +85,8 @@ def jobs_for(grid: Grid, order: Order) -> list[Job]:
         for place in grid.members(steps[0].over) if chosen else []:
             if any(grid.comes_to(steps[0].over, place, cell) for cell in wanted):
                 found.append(Job(stage, place, chosen))
-    return found
+    # Stages in order, but whole replicates before what only a look at them may ask for; the report after all of them.
+    return sorted(found, key=lambda job: (job.stage == list(STAGES)[-1], turn(grid, job.place)))
 
 
 def needed(grid: Grid, until: str | None) -> set[str]:
@@ -103,7 +105,9 @@ def expected(jobs: list[Job], order: Order, states: list[PlaceStatus], damaged: 
     for state in states:
         place = (state.step.name, state.cell)
         forced = order.forces(state.step.name) or place in damaged
-        if place in wanted and (forced or state.state != "current"):
+        if place not in wanted or (state.state == "not needed" and not order.cells):
+            continue
+        if forced or state.state != "current":
             why = _damage(state) if place in damaged else state.reasons or (["forced"] if state.artifact else [])
             found.append(Expected(state.step, state.cell, why, took.get(place)))
     return found

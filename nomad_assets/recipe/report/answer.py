@@ -39,9 +39,16 @@ def answer(findings: Findings, chosen: Recommendation) -> list[Block]:
     return [*blocks, Paragraph("How far to trust this:"), Bullets(_caveats(findings))]
 
 
+LOOKS = {"stop: higher": "higher", "stop: lower": "lower"}
+"""What a look decides as a verdict; any other ends without one."""
+
+
 def _headline(findings: Findings, best: Group | None) -> Paragraph:
-    """The verdict in words on the cell that was chosen on the dev questions."""
+    """The verdict in words on the cell that was chosen on the dev questions, before the first look where there were looks."""
+    look = findings.data.looks[-1] if findings.data.looks else None
     control = findings.strongest(best[0]) if best else CONTROL
+    if look is not None:
+        best, control = (look.train_size, look.arm), Side("control", look.control)
     row = findings.found(Side("student", best[1]), control, best[0], None) if best else None
     if row is None:
         return Paragraph(
@@ -63,6 +70,8 @@ def _headline(findings: Findings, best: Group | None) -> Paragraph:
         )
     elif row["replicates"] < FEWEST_REPLICATES:
         opening = f"Open: {row['replicates']} replicates are too few for a verdict. Students of {cell} are {gap_words(row)} against {against}."
+    elif look is not None and not look.ends:
+        opening = f"Open after {look.look.replicates} replicates; a run goes on. Students of {cell} are {gap_words(row)} against {against}."
     else:
         opening = {
             "higher": f"Yes: students of {cell} beat {against}, by {ahead_words(row)}.",
@@ -71,8 +80,9 @@ def _headline(findings: Findings, best: Group | None) -> Paragraph:
                 findings.data.margin
             ): f"No: students of {cell} are {row['verdict']} to {against}: {gap_words(row)}.",
         }.get(
-            row["verdict"],
-            f"No difference shown: students of {cell} are {gap_words(row)} against {against}, an interval that covers zero.",
+            row["verdict"] if look is None else LOOKS.get(look.decision, ""),
+            f"No difference shown: students of {cell} are {gap_words(row)} against {against}"
+            + (", an interval that covers zero." if row["low"] <= 0 <= row["high"] else "."),
         )
     return Paragraph(text, opening)
 
@@ -191,6 +201,11 @@ def _caveats(findings: Findings) -> list[str]:
         notes.append(
             f"{replicates} replicates, which differ by up to {_spread(findings)} within a cell. Intervals have the luck of the "
             "questions and of seeds, training and sampling."
+        )
+    if looks := data.looks:
+        notes.append(
+            f"The answer was looked at {len(looks)} times, with {100 * looks[-1].look.spent:.2g} of 5% spent (Lan and DeMets, O'Brien–Fleming "
+            f"form), on a cell that was chosen before the first look: {'; '.join(look.words() for look in looks)}."
         )
     notes.append(
         "At 95%, about one in twenty intervals misses zero where there is no difference, and this page has many; the figure's "

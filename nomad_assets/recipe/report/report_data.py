@@ -1,8 +1,10 @@
 """What the report is made from: the tables that the assets hand over."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
+
+from nomad_assets.recipe.evaluation.looks import Taken
 
 STEP_SECONDS = ["teacher_seconds", "synthesis_seconds", "curation_seconds", "student_seconds"]
 """Columns of `corpora`: what each step took, in the order of the recipe."""
@@ -41,3 +43,5 @@ class ReportData:
     """Version of nomad-assets."""
     margin: float
     """Share of right answers within which a difference makes none."""
+    looks: list[Taken] = field(default_factory=list)
+    """At the headline comparison while replicates were being made; none where all of them are."""
