@@ -23,6 +23,7 @@ EXPLAINED = {
     "synthesis": "How a teacher writes its corpus.",
     "curation": "What is kept of it.",
     "student": "How students are trained, on what was kept.",
+    "controls": "Further students without a teacher's rows, which tell what those rows are worth.",
     "evaluation": "How students answer the benchmarks.",
     "checks": "When a check warns.",
     "automation": "What Dagster does by itself, once it is switched on in the UI.",

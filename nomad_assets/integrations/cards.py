@@ -12,7 +12,7 @@ from nomad_assets.cells import Cell
 from nomad_assets.engine.tables import Table
 from nomad_assets.grid import Arm, Grid
 from nomad_assets.integrations.licences import hub_licence
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.sections import Curation, Profile
 from nomad_assets.recipe.curation.curate import KEPT, reasons
 from nomad_assets.recipe.curation.signs import switches
 from nomad_assets.recipe.data.sources import source_name
@@ -45,6 +45,11 @@ class Facts:
     @property
     def arm(self) -> Arm:
         return self.grid.arms[self.cell.arm]
+
+    @property
+    def curation(self) -> Curation:
+        """The rules of the cell's selection."""
+        return self.profile.curation_of(self.cell.variant)
 
     def table(self, asset: str, table: type[Table]) -> pl.DataFrame:
         """A table of one of the artifacts."""
@@ -81,7 +86,7 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
         ],
     )
     counts = dict(curated.group_by("reason").len().iter_rows())
-    sentences = reasons(facts.profile.curation)
+    sentences = reasons(facts.curation)
     dropped = [[reason, str(counts[reason]), words] for reason, words in sentences.items() if reason in counts]
     corpus, answerer = facts.artifacts["synthetic_corpus"].manifest, facts.arm.synthesis.answerer
     parts = [
@@ -132,7 +137,7 @@ def model_card(facts: Facts) -> str:
     )
     student = facts.artifacts["student_model"].manifest
     kept, too_long = student.metrics["synthetic_rows"], student.metrics["rows_too_long"]
-    seeds = " and on seed examples" if facts.profile.student.seeds != 0 else ""
+    seeds = " and on seed examples" if facts.profile.mix_of(facts.cell.variant).seeds != 0 else ""
     left_out = (
         f" ({_rows(too_long, 'rows')} of more than {facts.profile.student.max_length} tokens left out)"
         if too_long
@@ -199,7 +204,7 @@ def _lenses(facts: Facts) -> str:
     ]
     text = (
         "Relevance is NormSim₂ of a prompt to the seed pool, novelty its cosine distance to the nearest seed row that the "
-        f"teacher saw (embeddings: {facts.profile.curation.embedder})."
+        f"teacher saw (embeddings: {facts.curation.embedder})."
     )
     return f"{text}\n\n{_table(['mean', 'kept rows', 'all completed rows'], rows)}"
 

@@ -59,6 +59,8 @@ def export(
     """
     grid, store = open_grid(profile)
     place = grid.parse(cell)
+    if place.arm is None:
+        raise NomadError(f"{cell} is a control, which has no corpus; export a cell such as {grid.cells[0].label}")
     names = [*parts, *([GGUF] if gguf else [])]
     if out.exists() and not out.is_dir():
         raise NomadError(f"{out} is no folder; give another one")
