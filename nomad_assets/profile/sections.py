@@ -185,6 +185,11 @@ class Synthesis(SynthesisMachinery):
     prompt: Sampling = Sampling()
     response: Sampling = Sampling()
     responses_per_prompt: Count = 1
+    """Responses to each prompt that ended. The prompt is read once for all of them."""
+    stop_at_agreement: Share | None = None
+    """Sample no more responses to a prompt once it is certain whether this share of them agree, which has to be
+    `curation.min_agreement`. Agreement then counts those that were not sampled as disagreeing: each row is kept or dropped
+    as if all had been sampled. Left out, all are."""
     answerer: Location | None = None
     """Who writes the responses: the teacher itself, or any model source."""
     answerer_chat_template: Location | None = None
@@ -268,7 +273,13 @@ class GridSettings(Section):
         return found
 
 
-class UserRule(Section):
+class UserRuleMachinery(Operational):
+    seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    """Longest time that it may take for one row (a class also for being made, and for `suspects`), in seconds; after that
+    curation ends in an error that names the row."""
+
+
+class UserRule(UserRuleMachinery):
     """A filter or verifier of the user's own."""
 
     use: str
@@ -414,6 +425,17 @@ class Profile(Section):
                 raise ValueError(
                     f"curation.keep = {self.curation.keep} can never be reached: of {key}.target = {synthesis.target} rows at "
                     f"most {most} lie in the {self.curation.band} band; raise the target, widen the band or keep fewer"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def sampling_stops_for_what_curation_asks(self) -> "Profile":
+        """A verdict that is settled for one share is open for another."""
+        for key, synthesis in self.syntheses().items():
+            if synthesis.stop_at_agreement not in (None, self.curation.min_agreement):
+                raise ValueError(
+                    f"{key}.stop_at_agreement = {synthesis.stop_at_agreement}, but curation.min_agreement = "
+                    f"{self.curation.min_agreement}; give both the same share, or leave stop_at_agreement out"
                 )
         return self
 

@@ -17,7 +17,7 @@ from nomad_assets.profile.sections import Synthesis
 from nomad_assets.recipe import warm
 from nomad_assets.recipe.generation.context import Context
 from nomad_assets.recipe.generation.engine import Engine, choose_engine
-from nomad_assets.recipe.generation.synthesis import completed, synthesize
+from nomad_assets.recipe.generation.synthesis import completed, responses_saved, synthesize
 from nomad_assets.recipe.models.base_models import build_base_model
 from nomad_assets.recipe.models.device import DECODED_ROWS, agreed_precision
 from nomad_assets.recipe.models.loading import load_tokenizer, longest_row, quiet
@@ -41,7 +41,10 @@ class SyntheticCorpus(Table):
     response: str = column("as it was answered", nullable=True)
     final_answer: str = column("what the response comes down to", nullable=True)
     agreement: float = column(
-        "share of the prompt's responses with its most frequent final answer", nullable=True, ge=0, le=1
+        "share of the prompt's responses with its most frequent final answer; those not sampled agree with none",
+        nullable=True,
+        ge=0,
+        le=1,
     )
     majority_answer: bool = column("whether this row's final answer is the most frequent one", nullable=True)
     prompt_tokens: int = column("written for the prompt", ge=0)
@@ -96,7 +99,7 @@ def rows_for_context(subset: pl.DataFrame, config: SynthesisConfig) -> pl.DataFr
         "seed_subset": Read({SeedSubset: View(("prompt", "response"), rows_for_context)}),
     },
     tables={"corpus.parquet": SyntheticCorpus},
-    version="3", group="corpora", kinds=("pytorch", "polars"), heavy=True,
+    version="4", group="corpora", kinds=("pytorch", "polars"), heavy=True,
 )  # fmt: skip
 def synthetic_corpus(config: SynthesisConfig, inputs: Inputs, out: Output) -> None:
     """Every attempt of the teacher at a training example: prompt, response, how each ended, tokens, seed.
@@ -131,6 +134,7 @@ def synthetic_corpus(config: SynthesisConfig, inputs: Inputs, out: Output) -> No
         engine=name, precision=pair.writer.precision, attempts=attempts, prompts_completed=ended,
         rows_completed=completed(corpus).height, prompt_completion_rate=ended / attempts,
         prompt_tokens=prompt_tokens, response_tokens=response_tokens,
+        responses_saved=responses_saved(corpus, settings.responses_per_prompt),
     )  # fmt: skip
     out.show("preview", completed(corpus).select("prompt", "response"))
 

@@ -100,7 +100,7 @@ def sampling(place: str) -> dict[str, tuple[object, set[str]]]:
 def synthesis(place: str) -> dict[str, tuple[object, set[str]]]:
     values = {
         "engine": "transformers", "target": 11, "max_attempts": 299, "shard_size": 17, "precision": "bf16",
-        "responses_per_prompt": 2, "answerer": "smollm2-135m", "answerer_chat_template": "chat.jinja",
+        "responses_per_prompt": 2, "stop_at_agreement": 0.0, "answerer": "smollm2-135m", "answerer_chat_template": "chat.jinja",
     }  # fmt: skip
     return {
         **{f"{place}.{key}": (value, {"synthetic_corpus"}) for key, value in values.items()},
@@ -112,7 +112,7 @@ def synthesis(place: str) -> dict[str, tuple[object, set[str]]]:
 
 def rules(place: str) -> dict[str, tuple[object, set[str]]]:
     values = {"use": "python:mine.py:rows", "name": "c", "options": {"a": 2}}
-    return {f"{place}.{key}": (value, CURATED) for key, value in values.items()}
+    return {**{f"{place}.{key}": (value, CURATED) for key, value in values.items()}, f"{place}.seconds": (9.0, NONE)}
 
 
 # key: (another value, the assets whose own fingerprint it changes)
