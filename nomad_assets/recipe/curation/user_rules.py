@@ -11,6 +11,8 @@ too. Anything else is an error, an empty text as well, for it may mean either.
 
 A class is made and asked like a built-in rule (rule.py). Whatever reason it gives, rows carry the plug-in's own:
 `filter.NAME` or `verifier.NAME`. Filters run before verifiers, each in the profile's order.
+
+One that raises, or takes longer than its `seconds`, ends curation in an error that names it and the row.
 """
 
 import dataclasses
@@ -23,6 +25,7 @@ import pydantic
 from nomad_assets.plugins import Plugin
 from nomad_assets.profile.sections import Curation, UserRule
 from nomad_assets.recipe.curation.rule import CorpusRows, Rule, Verdict
+from nomad_assets.recipe.curation.time_limit import TooLong, within
 
 
 def open_user_rules(curation: Curation, found: Sequence[Plugin]) -> list[Callable[[CorpusRows], "_UserRule"]]:
@@ -45,7 +48,7 @@ def _opened(wanted: UserRule, reason: str, plugin: Plugin) -> Callable[[CorpusRo
         if not callable(getattr(code, "verdict", None)):
             raise plugin.fault("the class has no method `verdict(row)`; give one as rule.py describes, or a function")
         settings = _settings(code, wanted.options, plugin)
-        return lambda rows: _ClassRule(reason, plugin, rows, lambda: code(settings, rows))
+        return lambda rows: _ClassRule(reason, wanted, plugin, rows, lambda: code(settings, rows))
     if not callable(code):
         raise plugin.fault(f"it is {type(code).__name__}, not a function `(row, **options)` or a class with `verdict`")
     try:
@@ -54,7 +57,7 @@ def _opened(wanted: UserRule, reason: str, plugin: Plugin) -> Callable[[CorpusRo
         raise plugin.fault(f"it does not take a row and the options {wanted.options}: {error}") from None
     except ValueError:  # code without a signature, such as some functions written in C
         pass
-    return lambda rows: _FunctionRule(reason, plugin, rows, lambda row: code(row, **wanted.options))
+    return lambda rows: _FunctionRule(reason, wanted, plugin, rows, lambda row: code(row, **wanted.options))
 
 
 def _settings(code: type, options: dict[str, Any], plugin: Plugin) -> object:
@@ -72,17 +75,14 @@ def _settings(code: type, options: dict[str, Any], plugin: Plugin) -> object:
 class _UserRule:
     """Code of a user's own, asked as a built-in rule is."""
 
-    def __init__(self, reason: str, plugin: Plugin, rows: CorpusRows):
-        self.reason, self.plugin, self.rows = reason, plugin, rows
+    def __init__(self, reason: str, wanted: UserRule, plugin: Plugin, rows: CorpusRows):
+        self.reason, self.wanted, self.plugin, self.rows = reason, wanted, plugin, rows
 
     def suspects(self):
         return None
 
     def verdict(self, row: int) -> Verdict | None:
-        try:
-            answer = self._ask(row)
-        except Exception as error:
-            raise self.plugin.raised(error, f"on row {self._name(row)}", [self._record(row)]) from error
+        answer = self._guarded(lambda: self._ask(row), f"on row {self._name(row)}", row)
         if answer is None or answer is True:
             return None
         if answer is False:
@@ -94,11 +94,26 @@ class _UserRule:
         raise self.plugin.fault(
             f"it answered {answer!r} for row {self._name(row)}; answer True or None (no objection), False, or a text "
             "that says why",
-            [self._record(row)],
+            self._cases(row),
         )
 
     def _ask(self, row: int) -> object:
         raise NotImplementedError
+
+    def _guarded(self, work: Callable[[], Any], where: str, row: int | None = None) -> Any:
+        """What the user's code gives. Raises NomadError that says where it was when it raised or took too long."""
+        try:
+            return within(self.wanted.seconds, work)
+        except TooLong:
+            problem = (
+                f"it took longer than {self.wanted.seconds:g} seconds ({where}); mend it, or give it more `seconds`"
+            )
+            raise self.plugin.fault(problem, self._cases(row)) from None
+        except Exception as error:
+            raise self.plugin.raised(error, where, self._cases(row)) from error
+
+    def _cases(self, row: int | None) -> list[dict] | None:
+        return None if row is None else [self._record(row)]
 
     def _name(self, row: int) -> str:
         return self.rows.column("id")[row]
@@ -108,8 +123,8 @@ class _UserRule:
 
 
 class _FunctionRule(_UserRule):
-    def __init__(self, reason: str, plugin: Plugin, rows: CorpusRows, ask: Callable[[dict], object]):
-        super().__init__(reason, plugin, rows)
+    def __init__(self, reason: str, wanted: UserRule, plugin: Plugin, rows: CorpusRows, ask: Callable[[dict], object]):
+        super().__init__(reason, wanted, plugin, rows)
         self.ask = ask
 
     def _ask(self, row: int) -> object:
@@ -119,8 +134,8 @@ class _FunctionRule(_UserRule):
 
 
 class _ClassRule(_UserRule):
-    def __init__(self, reason: str, plugin: Plugin, rows: CorpusRows, make: Callable[[], Rule]):
-        super().__init__(reason, plugin, rows)
+    def __init__(self, reason: str, wanted: UserRule, plugin: Plugin, rows: CorpusRows, make: Callable[[], Rule]):
+        super().__init__(reason, wanted, plugin, rows)
         self.rule = self._guarded(make, "while it was made")
 
     def suspects(self):
@@ -136,9 +151,3 @@ class _ClassRule(_UserRule):
 
     def _ask(self, row: int) -> object:
         return self.rule.verdict(row)
-
-    def _guarded(self, work: Callable[[], Any], where: str) -> Any:
-        try:
-            return work()
-        except Exception as error:
-            raise self.plugin.raised(error, where) from error

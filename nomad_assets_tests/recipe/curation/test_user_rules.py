@@ -80,6 +80,58 @@ def test_a_function_that_raises_is_an_error_that_names_it_and_the_row(tmp_path: 
     assert [case["id"] for case in error.cases] == ["8/unmasked/000001-0"]
 
 
+HANGS = {
+    "a loop": "while True: pass",
+    "a sleep": "time.sleep(600)",
+    "a regular expression": "re.match('(a+)+b', 'a' * 60)",
+    "one that catches exceptions": "stubborn()",
+}
+HANGING = """
+import re, time
+
+def stubborn():
+    while True:
+        try:
+            time.sleep(600)
+        except Exception:
+            pass
+
+def rule(row):
+    if row["prompt"] == "Why?":
+        {}
+
+class Rule:
+    def __init__(self, settings, rows):
+        self.rows = rows
+
+    def verdict(self, number):
+        return rule(self.rows.table.row(number, named=True))
+
+class Made(Rule):
+    def __init__(self, settings, rows):
+        {}
+"""
+
+
+@pytest.mark.parametrize("name", ["rule", "Rule"])
+@pytest.mark.parametrize("hangs", HANGS)
+def test_one_that_hangs_is_an_error_that_names_it_and_the_row(tmp_path: Path, hangs: str, name: str) -> None:
+    filters = [{"use": f"python:mine.py:{name}", "seconds": 0.2}]
+    source = HANGING.replace("{}", HANGS[hangs])
+    error = problem(tmp_path, source, corpus("Who?", "Why?"), filters=filters)
+    assert str(error) == (
+        f"curation.filters.0.use = 'python:mine.py:{name}': it took longer than 0.2 seconds (on row 8/unmasked/000001-0); "
+        "mend it, or give it more `seconds`"
+    )
+    assert [case["id"] for case in error.cases] == ["8/unmasked/000001-0"]
+
+
+def test_a_class_that_is_never_made_is_an_error(tmp_path: Path) -> None:
+    filters = [{"use": "python:mine.py:Made", "seconds": 0.2}]
+    error = problem(tmp_path, HANGING.replace("{}", "time.sleep(600)"), corpus("Who?"), filters=filters)
+    assert "it took longer than 0.2 seconds (while it was made)" in str(error)
+
+
 def test_a_function_sees_all_columns_of_the_row_and_its_options(tmp_path: Path) -> None:
     source = "def rule(row, fewest, words=()):\n    return f'{sorted(row)} {fewest} {words}'\n"
     filters = [{"use": "python:mine.py:rule", "options": {"fewest": 3, "words": ["a", "b"]}}]
