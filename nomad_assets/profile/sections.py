@@ -14,6 +14,9 @@ from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, 
 from nomad_assets.recipe.curation.rules import settings_of_all_rules
 from nomad_assets.shipped import SHIPPED, shipped_path
 
+CONTROL, TEACHER = "control", "teacher"
+"""Answerers that are models of the grid."""
+
 
 def _empty(value: object) -> bool:
     return not value
@@ -190,9 +193,20 @@ class Synthesis(SynthesisMachinery):
     """Sample no more responses to a prompt once it is certain whether this share of them agree, which has to be
     `curation.min_agreement`. Agreement then counts those that were not sampled as disagreeing: each row is kept or dropped
     as if all had been sampled. Left out, all are."""
-    answerer: Location | None = None
-    """Who writes the responses: the teacher itself, or any model source."""
+    stop_at_right: str | None = None
+    """Name of a verifier of [curation]: sample no more responses to a prompt once it finds one right, so that any right one
+    of `responses_per_prompt` will do. How many agree is then not known, and not asked."""
+    answerer: Location = CONTROL
+    """Who writes the responses. `control`: the model trained on the seed examples alone, one for all arms of a train size and
+    replicate, so that comparing arms tells what their prompts are worth. `teacher`: each teacher its own, which compares
+    prompts and answers together. Or any model source, again one for all."""
     answerer_chat_template: Location | None = None
+    """Chat template of an answerer that is a model source."""
+
+    @property
+    def answerer_source(self) -> str | None:
+        """The model source of the answerer; None where a model of the grid answers."""
+        return None if self.answerer in (CONTROL, TEACHER) else self.answerer
 
     @model_validator(mode="after")
     def budget_covers_target(self) -> "Synthesis":
@@ -273,6 +287,13 @@ class GridSettings(Section):
         return found
 
 
+def _built_in_scorer(name: str) -> str:
+    known = plugins.built_in_names("scorers")
+    if name not in known:
+        raise ValueError(f"Input should be {' or '.join(map(repr, known))}")
+    return name
+
+
 class UserRuleMachinery(Operational):
     seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
     """Longest time that it may take for one row (a class also for being made, and for `suspects`), in seconds; after that
@@ -298,6 +319,11 @@ class Filter(UserRule):
 class Verifier(UserRule):
     use: Annotated[str, AfterValidator(plugins.checked("verifiers"))]
     """python:FILE.py:NAME with a path relative to this file, or the name of an entry point in `nomad_assets.verifiers`."""
+    scorer: Annotated[str, AfterValidator(_built_in_scorer)] | None = None
+    """For a function that gives the right answer to a row's prompt (or several), None where it knows none: the rule of
+    benchmarks that compares the response with it, such as `gsm8k`. Left out, the function judges the row itself."""
+    unverifiable: Literal["drop", "keep"] = "drop"
+    """What becomes of a row to which that function knows no answer."""
 
 
 class Curation(settings_of_all_rules()):
@@ -317,6 +343,10 @@ class Curation(settings_of_all_rules()):
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"two are named {twice!r}; give each a `name` of its own")
         return found
+
+    def named_verifiers(self) -> dict[str, Verifier]:
+        """The verifiers by name."""
+        return {rule.name or plugins.name_of(rule.use): rule for rule in self.verifiers}
 
     def user_rules(self) -> dict[str, UserRule]:
         """The filters, then the verifiers, by the reason that their rows are dropped for."""
@@ -436,6 +466,22 @@ class Profile(Section):
                 raise ValueError(
                     f"{key}.stop_at_agreement = {synthesis.stop_at_agreement}, but curation.min_agreement = "
                     f"{self.curation.min_agreement}; give both the same share, or leave stop_at_agreement out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def what_is_right_can_be_told(self) -> "Profile":
+        for key, synthesis in self.syntheses().items():
+            if synthesis.stop_at_right is None:
+                continue
+            place, known = f"{key}.stop_at_right = {shown(synthesis.stop_at_right)}", self.curation.named_verifiers()
+            if synthesis.stop_at_right not in known:
+                names = ", ".join(map(repr, known)) or "none"
+                raise ValueError(f"{place}: no such verifier; curation.verifiers has {names}")
+            if synthesis.stop_at_agreement is not None or self.curation.min_agreement:
+                raise ValueError(
+                    f"{place}: how many responses agree is not known where sampling stops at a right one; leave out "
+                    "stop_at_agreement and curation.min_agreement"
                 )
         return self
 

@@ -11,6 +11,7 @@ from nomad_assets.engine.output import Markdown, Output, Picture
 from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
+from nomad_assets.profile.sections import TEACHER
 from nomad_assets.recipe.evaluation.splits import with_splits
 from nomad_assets.recipe.evaluation.statistics import mean_interval
 from nomad_assets.recipe.report.report import build_report
@@ -67,6 +68,8 @@ class ReportConfig(Config):
     keep: int
     band: str
     embedder: str
+    answerers: dict[str, str]
+    """Arm -> who answers its prompts."""
     student_seeds: int | None
     bootstrap: int
     profile_seed: int
@@ -80,6 +83,7 @@ class ReportConfig(Config):
             arms={name: arm.prompt_loss for name, arm in grid.arms.items()},
             benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
             dev=dev_shares(profile), keep=profile.curation.keep, band=profile.curation.band, embedder=profile.curation.embedder,
+            answerers={name: arm.synthesis.answerer for name, arm in grid.arms.items()},
             student_seeds=profile.student.seeds, bootstrap=profile.evaluation.bootstrap,
             profile_seed=profile.seed,
         )  # fmt: skip
@@ -104,7 +108,7 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
         "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
     tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
-    version="3", group="report", kinds=("markdown", "html"),
+    version="4", group="report", kinds=("markdown", "html"),
 )  # fmt: skip
 def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.
@@ -141,6 +145,7 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
             "band": config.band,
             "embedder": config.embedder,
             "engine": ", ".join(sorted(engines)),
+            "answerer": _answerer_words(config.answerers),
             "student_seeds": "as many as the teacher saw" if config.student_seeds is None else config.student_seeds,
             "bootstrap_resamples": config.bootstrap,
             "seed": config.profile_seed,
@@ -156,6 +161,17 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
         novelty_curve=_stack(inputs, "corpus_profile", NoveltyCurve, lambda table: table),
         missing=[f"{name} {cell.label}" for name, cell in inputs.missing if name in (*SIDES, *NEEDED)],
     )
+
+
+def _answerer_words(answerers: dict[str, str]) -> str:
+    """Who answers the prompts, and what a comparison of arms therefore tells."""
+    if len(set(answerers.values())) > 1:
+        named = ", ".join(f"{arm}: {answerer}" for arm, answerer in answerers.items())
+        return f"{named}; arms differ in their prompts and in who answers them"
+    (answerer,) = set(answerers.values())
+    if answerer == TEACHER:
+        return "each teacher its own prompts; arms differ in prompts and answers"
+    return f"{answerer} for all arms; arms differ in their prompts alone"
 
 
 LABEL_TYPES = {"train_size": pl.Int64, "replicate": pl.Int64, "arm": pl.String, "prompt_loss": pl.Float64}

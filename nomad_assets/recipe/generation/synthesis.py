@@ -2,8 +2,8 @@
 
 Phase 1 samples prompts from nothing but the header of a user turn, or from seed examples before it (`context`). A prompt
 ends properly when the model itself writes the end-of-turn token. Phase 2 writes responses to the prompts that did: all of
-`responses_per_prompt`, or as many as it takes to settle the verdict on them (settling.py). A prompt that did not end is
-answered by nobody. Every attempt is a row of the corpus, with how it ended:
+`responses_per_prompt`, or as many as it takes to settle the verdict on them (settling.py), or until one is right. A prompt
+that did not end is answered by nobody. Every attempt is a row of the corpus, with how it ended:
 
     completed   the model closed the turn
     length      it was still writing at max_new_tokens
@@ -69,6 +69,7 @@ def write_shard(
     cell: str,
     tell: Callable[[float], None] = lambda share: None,
     context: Callable[[int], list[int]] | None = None,
+    is_right: Callable[[dict], bool | None] | None = None,
 ) -> "pl.DataFrame":
     """Attempts `first_attempt` to `first_attempt + attempts - 1` as rows of the SyntheticCorpus schema.
 
@@ -93,11 +94,14 @@ def write_shard(
         else:
             rows.append(_row(cell, row, 0))
     if pending:
-        rows.extend(_answer(pending, settings, answerer, seed_of, cell, lambda n: tell(0.5 + n / len(pending) / 2)))
+        answered = lambda n: tell(0.5 + n / len(pending) / 2)  # noqa: E731
+        rows.extend(_answer(pending, settings, answerer, seed_of, cell, answered, is_right))
     return pl.DataFrame(sorted(rows, key=lambda r: (r["attempt"], r["response_index"])), schema=COLUMNS)
 
 
-def _answer(prompts: list[dict], settings: Synthesis, answerer, seed_of, cell: str, on_progress) -> list[dict]:
+def _answer(
+    prompts: list[dict], settings: Synthesis, answerer, seed_of, cell: str, on_progress, is_right
+) -> list[dict]:
     """Phase 2: the rows of these prompts, one for each response that was sampled."""
     engine, turns = answerer()
     count = settings.responses_per_prompt
@@ -110,13 +114,17 @@ def _answer(prompts: list[dict], settings: Synthesis, answerer, seed_of, cell: s
     ]
 
     def more(number: int, made: Sequence[Generation]) -> int:
+        if is_right is not None:
+            rows = _rows(prompts[number], series[number].seeds, made, turns, cell, voted=False)[-1:]
+            wrong = all(row["response_end"] != "completed" or is_right(row) is False for row in rows)
+            return 1 if wrong and len(made) < count else 0
         return fewest_more([_ended(generation, turns)[2] for generation in made], count, settings.stop_at_agreement)
 
     answers = sample(engine, series, settings.response, {turns.response_end}, more, on_progress)
     return [
         row
         for prompt, one, generations in zip(prompts, series, answers, strict=True)
-        for row in _rows(prompt, one.seeds, generations, turns, cell)
+        for row in _rows(prompt, one.seeds, generations, turns, cell, voted=is_right is None)
     ]
 
 
@@ -126,8 +134,11 @@ def _ended(generation: Generation, turns: Turns) -> tuple[str, str, str | None]:
     return end, text, final_answer(text) if end == "completed" else None
 
 
-def _rows(prompt: dict, seeds: list[int], generations: list[Generation], turns: Turns, cell: str) -> list[dict]:
-    """The rows of one prompt. `seeds` are those of all responses that might have been sampled.
+def _rows(
+    prompt: dict, seeds: list[int], generations: Sequence[Generation], turns: Turns, cell: str, voted: bool
+) -> list[dict]:
+    """The rows of one prompt. `seeds` are those of all responses that might have been sampled, `voted` says whether their
+    number was independent of which of them was right.
 
     Agreement is the share of all these: a response that did not complete agrees with none, and one that was not sampled
     counts as such, which leaves it on the right side of what sampling stopped for.
@@ -140,7 +151,7 @@ def _rows(prompt: dict, seeds: list[int], generations: list[Generation], turns: 
             "response_seed": seeds[index], "response": text, "response_end": end, "final_answer": answer,
             "response_tokens": len(generation.ids) + generation.stopped,
         }  # fmt: skip
-        if votes:
+        if votes and voted:
             facts |= {"agreement": votes / len(seeds), "majority_answer": answer == top}
         rows.append(_row(cell, {**prompt, **facts}, index))
     return rows
@@ -192,10 +203,12 @@ def synthesize(
     cell: str,
     scratch: Path,
     progress: Progress = silent,
+    is_right: Callable[[dict], bool | None] | None = None,
 ) -> "pl.DataFrame":
     """Shards until `settings.target` rows are completed or `settings.max_attempts` are spent.
 
-    Whole shards found in `scratch` are taken as they are. Ends early, with what there is, only at the attempt budget:
+    `is_right` judges a row of the corpus, None where that cannot be told of any response to its prompt: a prompt gets no more
+    responses once one is right or nothing can be told, and none of its rows says how many agree. Whole shards found in `scratch` are taken as they are. Ends early, with what there is, only at the attempt budget:
     a teacher that fails most attempts is a result, not an error.
     """
     import polars as pl
@@ -221,7 +234,9 @@ def synthesize(
         path = scratch / f"shard-{len(shards):06d}.parquet"
         if not path.is_file():
             tell, begun = functools.partial(report, count), time.monotonic()
-            shard = write_shard(attempts, count, settings, writer, answerer, turns, seed_of, cell, tell, context)
+            shard = write_shard(
+                attempts, count, settings, writer, answerer, turns, seed_of, cell, tell, context, is_right
+            )
             seconds += time.monotonic() - begun
             first = pl.col("response_index") == 0  # a prompt stands in the row of each of its responses
             tokens += shard.filter(first)["prompt_tokens"].sum() + shard["response_tokens"].sum()

@@ -224,6 +224,66 @@ def test_a_built_in_rule_can_be_named_like_a_users(tmp_path: Path) -> None:
     assert Arithmetic.Settings().check_arithmetic is False
 
 
+# Verifiers that compute what is right.
+
+SOLVES = """
+import re
+from fractions import Fraction
+
+def solve(row, answer=None):
+    found = re.fullmatch(r"What is (\\d+) \\+ (\\d+)\\?", row["prompt"])
+    return eval(answer) if answer else int(found[1]) + int(found[2]) if found else None
+
+class Solver:
+    def __init__(self, settings, rows): ...
+    def verdict(self, row): ...
+"""
+
+
+def compared(folder: Path, rows: pl.DataFrame, name: str = "solve", **verifier) -> list[tuple]:
+    asked = {"use": f"python:mine.py:{name}", "name": "sum", "scorer": "gsm8k", **verifier}
+    return judged(folder, SOLVES, rows, (asked,), filters=[])
+
+
+def test_a_response_is_compared_with_what_a_program_computes_by_a_benchmarks_rule(tmp_path: Path) -> None:
+    rows = corpus(
+        "What is 2 + 3?", "What is 2 + 4?", "What is 999 + 1?", "What is 7 + 1?", "Who?",
+        response=["2 + 3 = 5\n#### 5", "#### 7", "#### 1,000", "8", "#### 5"],
+    )  # fmt: skip
+    verdicts = [PASSED, ("verifier.sum", "right is 6", None), PASSED, ("verifier.sum", "right is 8", None)]
+    assert compared(tmp_path, rows) == [*verdicts, ("verifier.sum", "it knows no right answer", None)]
+    assert compared(tmp_path, rows, unverifiable="keep") == [*verdicts, PASSED]
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [("5", True), ("5.0", True), ("'5'", True), ("['4', 5]", False), ("Fraction(10, 2)", True), ("6", False), ("5.5", False)],
+)  # fmt: skip
+def test_what_such_a_program_may_give(tmp_path: Path, answer: str, right: bool) -> None:
+    found = compared(tmp_path, corpus("Who?", response=["#### 5"]), options={"answer": answer})
+    assert (found == [PASSED]) == right
+    asked = {"options": {"answer": "['Peru', 'Lima']"}, "scorer": "triviaqa"}
+    assert compared(tmp_path, corpus("Where?"), **asked) == [PASSED], "a scorer of several answers takes any of them"
+
+
+@pytest.mark.parametrize("answer", ["''", "[]", "True", "{}", "[None]", "float('nan')", "['a', True]"])
+def test_anything_else_is_an_error(tmp_path: Path, answer: str) -> None:
+    with pytest.raises(
+        NomadError, match=r"curation\.verifiers\.0\.use = .*give a text, a number, a list .*\(on row 8/"
+    ):
+        compared(tmp_path, corpus("Who?"), options={"answer": answer})
+
+
+def test_a_class_computes_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(NomadError, match="with a `scorer` it has to be a function"):
+        compared(tmp_path, corpus("Who?"), "Solver")
+
+
+def test_a_scorer_that_does_not_come_with_the_package_is_refused() -> None:
+    with pytest.raises(ValueError, match="Input should be 'gsm8k' or 'triviaqa'"):
+        Curation(keep=1, verifiers=[{"use": "python:mine.py:solve", "scorer": "python:mine.py:score"}])
+
+
 # When they judge.
 
 

@@ -212,6 +212,29 @@ def test_a_prompt_whose_verdict_is_settled_gets_no_more_responses(turns, tmp_pat
     assert responses_saved(whole, 4) == 0
 
 
+def test_a_prompt_gets_no_more_responses_once_one_is_right_or_none_can_be_told_to_be(turns, tmp_path):
+    said = {0: ["#### 8", None, "#### 7", "#### 7"], 1: ["#### 7"], 2: ["#### 1"] * 4, 3: ["#### 1"]}
+
+    def respond(number: int) -> Generation:
+        text = said[number // 4][number % 4]
+        return Generation(turns.encode("on and on"), False) if text is None else says(turns, text)
+
+    def is_right(row: dict) -> bool | None:
+        assert row["response_end"] == "completed"
+        return None if row["prompt"] == "Item 3?" else row["final_answer"] == "7"
+
+    engine = Scripted(turns, lambda n: says(turns, f"Item {n}?"), respond)
+    corpus = synthesize(
+        Synthesis(target=16, max_attempts=4, responses_per_prompt=4), engine, lambda: (engine, turns), turns,
+        seed_parts=("root",), cell="c", scratch=tmp_path, is_right=is_right,
+    )  # fmt: skip
+    assert [said[attempt][index] for attempt, index in corpus.select("attempt", "response_index").iter_rows()] == [
+        "#### 8", None, "#### 7", "#### 7", "#### 1", "#### 1", "#### 1", "#### 1", "#### 1",
+    ]  # fmt: skip
+    assert corpus["agreement"].null_count() == corpus["majority_answer"].null_count() == 9, "votes would be biased"
+    assert responses_saved(validate(corpus, SyntheticCorpus, "corpus"), 4) == 7
+
+
 # Target, budget, shards.
 
 
