@@ -67,7 +67,9 @@ class Grid:
         return self._members[over]
 
     def places(self, step: Step, cell: Cell) -> list[tuple[str, Cell]]:
-        return self.graph.places(step.name, cell, self._members)
+        found = self.graph.places(step.name, cell, self._members)
+        read = {name: needed.when is None or needed.when(self, cell) for name, needed in step.inputs.items()}
+        return [place for place in found if read[place[0]]]
 
     def all_places(self) -> list[tuple[Step, Cell]]:
         """Every step in every cell, parents before children."""

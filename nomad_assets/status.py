@@ -166,7 +166,7 @@ def missing_files(profile: Profile) -> dict[str, str]:
     }
     for key, synthesis in profile.syntheses().items():
         models |= {
-            f"{key}.answerer": synthesis.answerer, f"{key}.answerer_chat_template": synthesis.answerer_chat_template,
+            f"{key}.answerer": synthesis.answerer_source, f"{key}.answerer_chat_template": synthesis.answerer_chat_template,
         }  # fmt: skip
     named = {
         **{f"seeds.sources.{number}": source.path for number, source in enumerate(profile.seeds.sources)},

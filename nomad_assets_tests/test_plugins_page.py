@@ -44,23 +44,37 @@ def profile(tmp_path: Path) -> Profile:
 
 def test_the_page_names_a_plug_in_of_each_kind(profile: Profile) -> None:
     assert list(plugins.in_profile(profile)) == [
-        "curation.filters.0.use", "curation.filters.1.use", "curation.verifiers.0.use", "synthesis.engine",
+        "curation.filters.0.use", "curation.filters.1.use", "curation.verifiers.0.use",
+        "curation.verifiers.1.use", "synthesis.engine",
         "benchmarks.held_out.rule", "seeds.sources.0.path",
     ]  # fmt: skip
     (package,) = (block for block in blocks("toml") if "entry-points" in block)
     assert list(tomllib.loads(package)["project"]["entry-points"]) == [plugins.GROUP.format("filters")]
 
 
-def test_its_filters_and_verifier_judge(profile: Profile) -> None:
+def verdicts(profile: Profile, prompts: list[str], responses: list[str], **curation) -> list[tuple]:
     rows = pl.DataFrame(
-        {"id": list("0123"), "prompt": ["2+3?", "2 + Anna 3", "2 + 3?", "4 + 4?"], "response": ["5", "5", "5", "9"],
+        {"id": list("0123")[: len(prompts)], "prompt": prompts, "response": responses,
          "prompt_end": "completed", "response_end": "completed", "final_answer": "x", "agreement": 1.0, "majority_answer": True}
     )  # fmt: skip
     seeds = pl.DataFrame({"id": ["s"], "prompt": ["a seed"]})
-    found = plugins.locate_rules(profile.curation, profile.folder)
-    verdicts = rule_verdicts(rows, seeds, [], profile.curation, plugins=found)
-    assert [(v.reason, v.evidence) for v in verdicts] == [
+    settings = profile.curation.model_copy(update=curation)
+    found = rule_verdicts(rows, seeds, [], settings, plugins=plugins.locate_rules(settings, profile.folder))
+    return [(v.reason, v.evidence) for v in found]
+
+
+def test_its_filters_and_verifier_judge(profile: Profile) -> None:
+    prompts, responses = ["2+3?", "2 + Anna 3", "2 + 3?", "4 + 4?"], ["5", "5", "5", "9"]
+    assert verdicts(profile, prompts, responses) == [
         ("filter.too_short", "1 words"), ("filter.anna", "Anna"), ("kept", None), ("verifier.right_sum", None),
+    ]  # fmt: skip
+
+
+def test_its_verifier_that_computes_an_answer_compares_by_a_benchmarks_rule(profile: Profile) -> None:
+    prompts = ["What is 3 times 4?", "What is 3 times 5?", "Who?"]
+    alone = {"filters": [], "verifiers": [rule for rule in profile.curation.verifiers if rule.scorer]}
+    assert verdicts(profile, prompts, ["#### 12", "#### 12", "#### 12"], **alone) == [
+        ("kept", None), ("verifier.solve", "right is 15"), ("kept", None),
     ]  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def test_defaults(write, tmp_path):
     assert profile.student.model_dump() == {**profile.teacher.model_dump(), "seeds": None}
     assert (profile.synthesis.engine, profile.synthesis.shard_size, profile.synthesis.batch_size) == ("auto", 1024, 128)
     assert profile.synthesis.prompt.model_dump() == {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 256}
-    assert (profile.synthesis.responses_per_prompt, profile.synthesis.answerer) == (1, None)
+    assert (profile.synthesis.responses_per_prompt, profile.synthesis.answerer) == (1, "control")
     assert profile.curation.model_dump() == {
         "keep": 8, "near_repeat": 0.8, "seed_copy": 0.8, "min_agreement": 0.0, "check_arithmetic": False, "drop_echoes": False,
         "drop_non_questions": False, "check_grounding": False, "norm": "2", "band": "middle", "band_quantiles": (1 / 3, 2 / 3), "embedder": "all-MiniLM-L6-v2",
@@ -201,6 +201,36 @@ def test_every_fault_is_told_at_once(write):
 def test_the_budget_counts_every_response_of_a_prompt(write):
     profile = load_profile(write("max_attempts = 15\nresponses_per_prompt = 2", "max_attempts = 48"))
     assert profile.synthesis.max_attempts == 15
+
+
+@pytest.mark.parametrize("asked", ["", "min_agreement = 0.5"])
+def test_sampling_stops_for_the_share_that_curation_asks_for_and_no_other(write, asked):
+    stopping = "max_attempts = 48\nresponses_per_prompt = 4\nstop_at_agreement = 0.75"
+    message = problem(write(f"{stopping}\n[curation]\n{asked}", "max_attempts = 48\n\n[curation]"))
+    assert "synthesis.stop_at_agreement = 0.75, but curation.min_agreement = " in message
+    assert message.endswith("give both the same share, or leave stop_at_agreement out")
+
+
+VERIFIERS = '[curation]\nverifiers = [{ use = "python:mine.py:solve", name = "sum" }]'
+
+
+@pytest.mark.parametrize(
+    ("synthesis", "curation", "words"),
+    [
+        (
+            'stop_at_right = "solve"',
+            "",
+            "synthesis.stop_at_right = 'solve': no such verifier; curation.verifiers has 'sum'",
+        ),
+        ('stop_at_right = "sum"', "min_agreement = 0.5", "how many responses agree is not known"),
+        ('stop_at_right = "sum"\nstop_at_agreement = 0.0', "", "how many responses agree is not known"),
+    ],
+)
+def test_sampling_stops_at_a_right_response_where_a_verifier_tells_it_and_no_votes_are_asked(
+    write, synthesis, curation, words
+):
+    text = f"max_attempts = 48\nresponses_per_prompt = 4\n{synthesis}\n{VERIFIERS}\n{curation}"
+    assert words in problem(write(text, "max_attempts = 48\n\n[curation]"))
 
 
 def test_a_file_that_is_not_toml(tmp_path):

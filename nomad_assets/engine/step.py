@@ -81,6 +81,9 @@ class Read:
     """All cells of a parent that is partitioned more finely."""
     optional: bool = False
     """Whether the step can run while the parent, or some cells of it, are missing."""
+    when: Callable[[Any, Cell], bool] | None = None
+    """(grid, cell of the step) -> whether it is read there at all; None stands for always. Where it is not, the parent counts
+    for nothing: not for the fingerprint, and the step need not wait for it."""
 
 
 @dataclass(frozen=True)

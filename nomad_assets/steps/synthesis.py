@@ -1,6 +1,6 @@
 """The synthetic corpus: what a teacher writes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandera.polars as pa
@@ -13,11 +13,12 @@ from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, Read, View, step
 from nomad_assets.engine.tables import Table, column
-from nomad_assets.profile.sections import Synthesis
+from nomad_assets.profile.sections import CONTROL, TEACHER, Profile, Synthesis, Verifier
 from nomad_assets.recipe import warm
+from nomad_assets.recipe.curation.user_rules import UNVERIFIABLE, OneRow, open_user_rule
 from nomad_assets.recipe.generation.context import Context
 from nomad_assets.recipe.generation.engine import Engine, choose_engine
-from nomad_assets.recipe.generation.synthesis import completed, synthesize
+from nomad_assets.recipe.generation.synthesis import completed, responses_saved, synthesize
 from nomad_assets.recipe.models.base_models import build_base_model
 from nomad_assets.recipe.models.device import DECODED_ROWS, agreed_precision
 from nomad_assets.recipe.models.loading import load_tokenizer, longest_row, quiet
@@ -41,7 +42,10 @@ class SyntheticCorpus(Table):
     response: str = column("as it was answered", nullable=True)
     final_answer: str = column("what the response comes down to", nullable=True)
     agreement: float = column(
-        "share of the prompt's responses with its most frequent final answer", nullable=True, ge=0, le=1
+        "share of the prompt's responses with its most frequent final answer; those not sampled agree with none",
+        nullable=True,
+        ge=0,
+        le=1,
     )
     majority_answer: bool = column("whether this row's final answer is the most frequent one", nullable=True)
     prompt_tokens: int = column("written for the prompt", ge=0)
@@ -64,7 +68,11 @@ class SynthesisConfig(Config):
     """Seed examples in the context of each attempt."""
     cell: str
     """The label that rows are named after."""
+    right: Verifier | None
+    """What tells a right response, where sampling stops at one."""
+    right_plugin: ExternalPlugin | None
     answerer: ExternalModel | None
+    """Where it is no model of the grid."""
     answerer_chat_template: ExternalTemplate | None
     answerer_dtype: str | None
 
@@ -72,16 +80,25 @@ class SynthesisConfig(Config):
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "SynthesisConfig":
         profile, arm = grid.profile, grid.arms[cell.arm]
         settings, named = arm.synthesis, plugins.in_profile(profile)
-        other = settings.answerer is not None
+        other = settings.answerer_source is not None
         engine = named.get(f"grid.arms.{cell.arm}.synthesis.engine") or named.get("synthesis.engine")
         engine = engine if engine and engine.use == settings.engine else None
+        right = profile.curation.named_verifiers().get(settings.stop_at_right)
         return cls(
+            right=right, right_plugin=_code_of(right, profile) if right else None,
             seed=grid.seed("synthetic_corpus", cell), synthesis=settings, shots=arm.shots, cell=cell.label,
             engine=ExternalPlugin.of(engine) if engine else None,
-            answerer=ExternalModel.of(profile, settings.answerer) if other else None,
+            answerer=ExternalModel.of(profile, settings.answerer_source) if other else None,
             answerer_chat_template=ExternalTemplate.of(profile, settings.answerer_chat_template) if other else None,
             answerer_dtype=profile.base_model.dtype if other else None,
         )  # fmt: skip
+
+
+def _code_of(verifier: Verifier, profile: Profile) -> ExternalPlugin:
+    place = profile.curation.verifiers.index(verifier)
+    return ExternalPlugin.of(
+        plugins.locate("verifiers", verifier.use, profile.folder, f"curation.verifiers.{place}.use")
+    )
 
 
 def rows_for_context(subset: pl.DataFrame, config: SynthesisConfig) -> pl.DataFrame:
@@ -89,14 +106,19 @@ def rows_for_context(subset: pl.DataFrame, config: SynthesisConfig) -> pl.DataFr
     return subset if config.shots else subset.clear()
 
 
+def answered_by_control(grid, cell: Cell) -> bool:
+    return grid.arms[cell.arm].synthesis.answerer == CONTROL
+
+
 @step(
     over=Over.CELLS,
     inputs={
         "teacher_model": Read(files=(MODEL,)),
+        "control_model": Read(files=(MODEL,), when=answered_by_control),
         "seed_subset": Read({SeedSubset: View(("prompt", "response"), rows_for_context)}),
     },
     tables={"corpus.parquet": SyntheticCorpus},
-    version="3", group="corpora", kinds=("pytorch", "polars"), heavy=True,
+    version="4", group="corpora", kinds=("pytorch", "polars"), heavy=True,
 )  # fmt: skip
 def synthetic_corpus(config: SynthesisConfig, inputs: Inputs, out: Output) -> None:
     """Every attempt of the teacher at a training example: prompt, response, how each ended, tokens, seed.
@@ -111,12 +133,14 @@ def synthetic_corpus(config: SynthesisConfig, inputs: Inputs, out: Output) -> No
     )
     context.check_fits(settings.prompt.max_new_tokens, longest_row(teacher))
     name = _chosen_engine(config, out)
-    pair = _EnginePair(config, out, name, teacher, turns, context.longest)
+    control = inputs["control_model"].path(MODEL) if settings.answerer == CONTROL else None
+    pair = _EnginePair(config, out, name, control, context.longest)
     whole = False
     try:
         corpus = synthesize(
-            settings, pair.writer, pair.answerer, turns,
+            settings, pair.open_writer(teacher, turns), pair.answerer, turns,
             context=context.of, seed_parts=(config.seed,), cell=config.cell, scratch=out.scratch / "shards", progress=out.progress,
+            is_right=_judge(config),
         )  # fmt: skip
         whole = True
     finally:
@@ -131,8 +155,23 @@ def synthetic_corpus(config: SynthesisConfig, inputs: Inputs, out: Output) -> No
         engine=name, precision=pair.writer.precision, attempts=attempts, prompts_completed=ended,
         rows_completed=completed(corpus).height, prompt_completion_rate=ended / attempts,
         prompt_tokens=prompt_tokens, response_tokens=response_tokens,
+        responses_saved=responses_saved(corpus, settings.responses_per_prompt),
     )  # fmt: skip
     out.show("preview", completed(corpus).select("prompt", "response"))
+
+
+def _judge(config: SynthesisConfig) -> Callable[[dict], bool | None] | None:
+    """What tells whether a row is right, where sampling stops at one that is; it sees the row alone, and gives None for a
+    prompt that it knows no answer to."""
+    if config.right is None:
+        return None
+    rule = open_user_rule(config.right, "verifier", config.right_plugin.plugin)
+
+    def judge(row: dict) -> bool | None:
+        objection = rule(OneRow(row)).verdict(0)
+        return None if objection and objection.evidence == UNVERIFIABLE else objection is None
+
+    return judge
 
 
 def _chosen_engine(config: SynthesisConfig, out: Output) -> str:
@@ -147,20 +186,24 @@ def _chosen_engine(config: SynthesisConfig, out: Output) -> str:
 
 
 class _EnginePair:
-    """The engine that writes prompts and the one that answers, which is the same unless a setting names another."""
+    """The engine that writes prompts and the one that answers, which is the same where the teacher does both. `control` is
+    the folder of the control where that one answers."""
 
-    def __init__(self, config: SynthesisConfig, out: Output, name: str, teacher: Path, turns: Turns, context: int):
-        self.config, self.out, self.name, self.turns, self.context = config, out, name, turns, context
+    def __init__(self, config: SynthesisConfig, out: Output, name: str, control: Path | None, context: int):
+        self.config, self.out, self.name, self.control, self.context = config, out, name, control, context
         self.engines: list[Engine] = []
-        self.writer = self._open(teacher, turns)
         self.other: tuple[Engine, Turns] | None = None
 
+    def open_writer(self, teacher: Path, turns: Turns) -> Engine:
+        self.writer, self.turns = self._open(teacher, turns), turns
+        return self.writer
+
     def answerer(self) -> tuple[Engine, Turns]:
-        if self.config.answerer is None:
+        if self.config.synthesis.answerer == TEACHER:
             return self.writer, self.turns
         if self.other is None:
-            folder = self._answerer_folder()
-            turns = Turns(load_tokenizer(folder), self.config.answerer.source)
+            folder = self.control or self._answerer_folder()
+            turns = Turns(load_tokenizer(folder), self.config.synthesis.answerer)
             self.other = self._open(folder, turns), turns
         return self.other
 
@@ -180,7 +223,7 @@ class _EnginePair:
         engine = warm.open_engine(
             self.name, folder, batch_size=settings.batch_size, pad_id=turns.pad,
             max_length=longest + 2,
-            memory_share=1.0 if self.config.answerer is None else 0.5,
+            memory_share=1.0 if settings.answerer == TEACHER else 0.5,
             precision=agreed_precision(settings.precision, DECODED_ROWS, self.out.agreed),
             plugin=self.config.engine.plugin if self.config.engine else None,
         )  # fmt: skip

@@ -45,6 +45,9 @@ class Partitions:
                     "arm": dg.DimensionPartitionMapping("arm", dg.StaticPartitionMapping(selections)),
                 })  # fmt: skip
             return dg.AssetDep(key, partition_mapping=mapping)
+        if parent is Over.CONTROLS and child is Over.CELLS and self.grid.controls:
+            # Each cell reads the control of seeds alone; no mapping of Dagster's leads from some of a dimension's keys to cells.
+            return dg.AssetDep(key, partition_mapping=dg.AllPartitionMapping())
         return dg.AssetDep(key)
 
     def cell_of(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Cell:

@@ -17,7 +17,8 @@ SMALLEST = {Over.GRID: Cell(), Over.SIZES: Cell(8), Over.CELLS: Cell(8, "unmaske
 # Keys that the smoke profile gives no cause to look at, or that stand in the config a second time as something outside.
 NOT_LOOKED_AT = {
     "synthetic_corpus": {
-        "synthesis.answerer", "synthesis.answerer_chat_template", "answerer_chat_template", "answerer_dtype",
+        "synthesis.answerer_chat_template", "answerer", "answerer_chat_template", "answerer_dtype",
+        "synthesis.stop_at_right", "right_plugin",
     },
     "curated_corpus": {"curation.embedder", "students_also_see_seeds"},
     # The order of the pool is that of the view.

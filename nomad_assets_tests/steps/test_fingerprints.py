@@ -102,10 +102,11 @@ def sampling(place: str) -> dict[str, tuple[object, set[str]]]:
 def synthesis(place: str) -> dict[str, tuple[object, set[str]]]:
     values = {
         "engine": "transformers", "target": 11, "max_attempts": 299, "shard_size": 17, "precision": "bf16",
-        "responses_per_prompt": 2, "answerer": "smollm2-135m", "answerer_chat_template": "chat.jinja",
+        "responses_per_prompt": 2, "stop_at_agreement": 0.0, "stop_at_right": "b", "answerer_chat_template": "chat.jinja",
     }  # fmt: skip
     return {
         **{f"{place}.{key}": (value, {"synthetic_corpus"}) for key, value in values.items()},
+        f"{place}.answerer": ("smollm2-135m", {"synthetic_corpus", *REPORT}),
         **sampling(f"{place}.prompt"),
         **sampling(f"{place}.response"),
         f"{place}.batch_size": (9, NONE),
@@ -114,7 +115,7 @@ def synthesis(place: str) -> dict[str, tuple[object, set[str]]]:
 
 def rules(place: str) -> dict[str, tuple[object, set[str]]]:
     values = {"use": "python:mine.py:rows", "name": "c", "options": {"a": 2}}
-    return {f"{place}.{key}": (value, CURATED) for key, value in values.items()}
+    return {**{f"{place}.{key}": (value, CURATED) for key, value in values.items()}, f"{place}.seconds": (9.0, NONE)}
 
 
 # key: (another value, the assets whose own fingerprint it changes)
@@ -156,6 +157,8 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "curation.embedder": ("hf://owner/name", CURATED | REPORT),
     **rules("curation.filters.*"),
     **rules("curation.verifiers.*"),
+    "curation.verifiers.*.scorer": ("gsm8k", CURATED),
+    "curation.verifiers.*.unverifiable": ("keep", CURATED),
     **training("student", STUDENTS),
     "student.seeds": (0, {"curated_corpus", *STUDENTS, *REPORT}),  # curation may then keep no empty corpus
     "student.order": ("seeds_last", {"student_model"}),
@@ -307,7 +310,7 @@ def test_the_content_of_a_file_counts_and_its_time_does_not(
     ("key", "expected"),
     [
         ("base_model.source", {"base_model"}),
-        ("synthesis.answerer", {"synthetic_corpus"}),
+        ("synthesis.answerer", {"synthetic_corpus", *REPORT}),
         ("curation.embedder", {"curated_corpus"}),
     ],
 )

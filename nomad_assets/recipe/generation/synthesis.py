@@ -1,8 +1,9 @@
 """Synthesis: the teacher writes prompts from the bare user turn, then they are answered.
 
 Phase 1 samples prompts from nothing but the header of a user turn, or from seed examples before it (`context`). A prompt
-ends properly when the model itself writes the end-of-turn token. Phase 2 writes responses to the prompts that did. Every
-attempt is a row of the corpus, with how it ended:
+ends properly when the model itself writes the end-of-turn token. Phase 2 writes responses to the prompts that did: all of
+`responses_per_prompt`, or as many as it takes to settle the verdict on them (settling.py), or until one is right. A prompt
+that did not end is answered by nobody. Every attempt is a row of the corpus, with how it ended:
 
     completed   the model closed the turn
     length      it was still writing at max_new_tokens
@@ -16,13 +17,14 @@ import functools
 import math
 import re
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomad_assets.profile.sections import Synthesis
 from nomad_assets.recipe.generation.engine import Engine, Generation, Request
+from nomad_assets.recipe.generation.series import Series, sample
+from nomad_assets.recipe.generation.settling import fewest_more, majority
 from nomad_assets.recipe.models.turns import Turns
 from nomad_assets.recipe.progress import Progress, silent
 from nomad_assets.recipe.seeding import derive_seed
@@ -67,6 +69,7 @@ def write_shard(
     cell: str,
     tell: Callable[[float], None] = lambda share: None,
     context: Callable[[int], list[int]] | None = None,
+    is_right: Callable[[dict], bool | None] | None = None,
 ) -> "pl.DataFrame":
     """Attempts `first_attempt` to `first_attempt + attempts - 1` as rows of the SyntheticCorpus schema.
 
@@ -86,45 +89,71 @@ def write_shard(
             "attempt": number, "prompt_seed": request.seed, "prompt": text, "prompt_end": end,
             "prompt_tokens": len(generation.ids) + generation.stopped,
         }  # fmt: skip
-        if end != "completed":
+        if end == "completed":
+            pending.append(row)
+        else:
             rows.append(_row(cell, row, 0))
-            continue
-        pending.extend({**row, "response_index": k} for k in range(settings.responses_per_prompt))
     if pending:
-        rows.extend(_answer(pending, settings, answerer, seed_of, cell, lambda n: tell(0.5 + n / len(pending) / 2)))
+        answered = lambda n: tell(0.5 + n / len(pending) / 2)  # noqa: E731
+        rows.extend(_answer(pending, settings, answerer, seed_of, cell, answered, is_right))
     return pl.DataFrame(sorted(rows, key=lambda r: (r["attempt"], r["response_index"])), schema=COLUMNS)
 
 
-def _answer(pending: list[dict], settings: Synthesis, answerer, seed_of, cell: str, on_progress) -> list[dict]:
-    """Phase 2 for the given prompts; agreement is the share of all its responses; one that did not complete agrees with none."""
+def _answer(
+    prompts: list[dict], settings: Synthesis, answerer, seed_of, cell: str, on_progress, is_right
+) -> list[dict]:
+    """Phase 2: the rows of these prompts, one for each response that was sampled."""
     engine, turns = answerer()
     count = settings.responses_per_prompt
-    requests = [
-        Request(
-            turns.response_context(turns.encode(row["prompt"])),
-            seed_of("response", row["attempt"] * count + row["response_index"]),
+    series = [
+        Series(
+            turns.response_context(turns.encode(prompt["prompt"])),
+            [seed_of("response", prompt["attempt"] * count + index) for index in range(count)],
         )
-        for row in pending
+        for prompt in prompts
     ]
+
+    def more(number: int, made: Sequence[Generation]) -> int:
+        if is_right is not None:
+            rows = _rows(prompts[number], series[number].seeds, made, turns, cell, voted=False)[-1:]
+            wrong = all(row["response_end"] != "completed" or is_right(row) is False for row in rows)
+            return 1 if wrong and len(made) < count else 0
+        return fewest_more([_ended(generation, turns)[2] for generation in made], count, settings.stop_at_agreement)
+
+    answers = sample(engine, series, settings.response, {turns.response_end}, more, on_progress)
+    return [
+        row
+        for prompt, one, generations in zip(prompts, series, answers, strict=True)
+        for row in _rows(prompt, one.seeds, generations, turns, cell, voted=is_right is None)
+    ]
+
+
+def _ended(generation: Generation, turns: Turns) -> tuple[str, str, str | None]:
+    """How a response ended, its text, and what it comes down to: None where it did not complete."""
+    end, text = ending(generation, turns)
+    return end, text, final_answer(text) if end == "completed" else None
+
+
+def _rows(
+    prompt: dict, seeds: list[int], generations: Sequence[Generation], turns: Turns, cell: str, voted: bool
+) -> list[dict]:
+    """The rows of one prompt. `seeds` are those of all responses that might have been sampled, `voted` says whether their
+    number was independent of which of them was right.
+
+    Agreement is the share of all these: a response that did not complete agrees with none, and one that was not sampled
+    counts as such, which leaves it on the right side of what sampling stopped for.
+    """
+    ends = [_ended(generation, turns) for generation in generations]
+    top, votes = majority([answer for _, _, answer in ends])
     rows = []
-    generations = engine.generate(requests, settings.response, {turns.response_end}, on_progress)
-    for row, request, generation in zip(pending, requests, generations, strict=True):
-        end, text = ending(generation, turns)
+    for index, (generation, (end, text, answer)) in enumerate(zip(generations, ends, strict=True)):
         facts = {
-            "response_seed": request.seed, "response": text, "response_end": end,
+            "response_seed": seeds[index], "response": text, "response_end": end, "final_answer": answer,
             "response_tokens": len(generation.ids) + generation.stopped,
-            "final_answer": final_answer(text) if end == "completed" else None,
         }  # fmt: skip
-        rows.append(_row(cell, {**row, **facts}, row["response_index"]))
-    # The responses to one prompt stand next to each other.
-    for start in range(0, len(rows), count):
-        group = rows[start : start + count]
-        answers = Counter(row["final_answer"] for row in group if row["final_answer"] is not None)
-        if not answers:
-            continue
-        top, votes = answers.most_common(1)[0]
-        for row in group:
-            row["agreement"], row["majority_answer"] = votes / len(group), row["final_answer"] == top
+        if votes and voted:
+            facts |= {"agreement": votes / len(seeds), "majority_answer": answer == top}
+        rows.append(_row(cell, {**prompt, **facts}, index))
     return rows
 
 
@@ -148,6 +177,14 @@ def completed(corpus: "pl.DataFrame") -> "pl.DataFrame":
     return corpus.filter(pl.col("response_end") == "completed")
 
 
+def responses_saved(corpus: "pl.DataFrame", count: int) -> int:
+    """Responses that were not sampled, out of `count` to each prompt that ended."""
+    import polars as pl
+
+    answered = corpus.filter(pl.col("prompt_end") == "completed")
+    return answered["attempt"].n_unique() * count - answered.height
+
+
 def _next_shard(settings: Synthesis, attempts: int, done: int) -> int:
     """Attempts of the next shard: what the completion rate so far says is missing, and not too few to be worth a batch."""
     rate = done / attempts if attempts else settings.responses_per_prompt
@@ -166,10 +203,12 @@ def synthesize(
     cell: str,
     scratch: Path,
     progress: Progress = silent,
+    is_right: Callable[[dict], bool | None] | None = None,
 ) -> "pl.DataFrame":
     """Shards until `settings.target` rows are completed or `settings.max_attempts` are spent.
 
-    Whole shards found in `scratch` are taken as they are. Ends early, with what there is, only at the attempt budget:
+    `is_right` judges a row of the corpus, None where that cannot be told of any response to its prompt: a prompt gets no more
+    responses once one is right or nothing can be told, and none of its rows says how many agree. Whole shards found in `scratch` are taken as they are. Ends early, with what there is, only at the attempt budget:
     a teacher that fails most attempts is a result, not an error.
     """
     import polars as pl
@@ -195,7 +234,9 @@ def synthesize(
         path = scratch / f"shard-{len(shards):06d}.parquet"
         if not path.is_file():
             tell, begun = functools.partial(report, count), time.monotonic()
-            shard = write_shard(attempts, count, settings, writer, answerer, turns, seed_of, cell, tell, context)
+            shard = write_shard(
+                attempts, count, settings, writer, answerer, turns, seed_of, cell, tell, context, is_right
+            )
             seconds += time.monotonic() - begun
             first = pl.col("response_index") == 0  # a prompt stands in the row of each of its responses
             tokens += shard.filter(first)["prompt_tokens"].sum() + shard["response_tokens"].sum()

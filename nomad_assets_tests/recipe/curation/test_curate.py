@@ -98,6 +98,8 @@ def test_minority_answer():
 
 def test_low_agreement_starts_below_the_setting():
     rows = [row(0, "Who?", agreement=0.5), row(1, "What?", agreement=0.49)]
+    unknown = row(0, "Who?", "b", agreement=None, majority_answer=None)
+    assert verdicts(judge([unknown])) == [(KEPT, None, None)], "where sampling stopped at a right one"
     assert verdicts(judge(rows, min_agreement=0.5)) == [(KEPT, None, None), ("low_agreement", "lima", 0.49)]
     assert reason_counts(judge(rows)) == {KEPT: 2}
 

@@ -80,6 +80,58 @@ def test_a_function_that_raises_is_an_error_that_names_it_and_the_row(tmp_path: 
     assert [case["id"] for case in error.cases] == ["8/unmasked/000001-0"]
 
 
+HANGS = {
+    "a loop": "while True: pass",
+    "a sleep": "time.sleep(600)",
+    "a regular expression": "re.match('(a+)+b', 'a' * 60)",
+    "one that catches exceptions": "stubborn()",
+}
+HANGING = """
+import re, time
+
+def stubborn():
+    while True:
+        try:
+            time.sleep(600)
+        except Exception:
+            pass
+
+def rule(row):
+    if row["prompt"] == "Why?":
+        {}
+
+class Rule:
+    def __init__(self, settings, rows):
+        self.rows = rows
+
+    def verdict(self, number):
+        return rule(self.rows.table.row(number, named=True))
+
+class Made(Rule):
+    def __init__(self, settings, rows):
+        {}
+"""
+
+
+@pytest.mark.parametrize("name", ["rule", "Rule"])
+@pytest.mark.parametrize("hangs", HANGS)
+def test_one_that_hangs_is_an_error_that_names_it_and_the_row(tmp_path: Path, hangs: str, name: str) -> None:
+    filters = [{"use": f"python:mine.py:{name}", "seconds": 0.2}]
+    source = HANGING.replace("{}", HANGS[hangs])
+    error = problem(tmp_path, source, corpus("Who?", "Why?"), filters=filters)
+    assert str(error) == (
+        f"curation.filters.0.use = 'python:mine.py:{name}': it took longer than 0.2 seconds (on row 8/unmasked/000001-0); "
+        "mend it, or give it more `seconds`"
+    )
+    assert [case["id"] for case in error.cases] == ["8/unmasked/000001-0"]
+
+
+def test_a_class_that_is_never_made_is_an_error(tmp_path: Path) -> None:
+    filters = [{"use": "python:mine.py:Made", "seconds": 0.2}]
+    error = problem(tmp_path, HANGING.replace("{}", "time.sleep(600)"), corpus("Who?"), filters=filters)
+    assert "it took longer than 0.2 seconds (while it was made)" in str(error)
+
+
 def test_a_function_sees_all_columns_of_the_row_and_its_options(tmp_path: Path) -> None:
     source = "def rule(row, fewest, words=()):\n    return f'{sorted(row)} {fewest} {words}'\n"
     filters = [{"use": "python:mine.py:rule", "options": {"fewest": 3, "words": ["a", "b"]}}]
@@ -170,6 +222,66 @@ def test_a_built_in_rule_can_be_named_like_a_users(tmp_path: Path) -> None:
     rows = corpus("Who?", "Why?", response=["1 + 1 = 3", "1 + 1 = 2"])
     assert judged(tmp_path, source, rows, filters=filters) == [("filter.Arithmetic", "1 + 1 = 3", None), PASSED]
     assert Arithmetic.Settings().check_arithmetic is False
+
+
+# Verifiers that compute what is right.
+
+SOLVES = """
+import re
+from fractions import Fraction
+
+def solve(row, answer=None):
+    found = re.fullmatch(r"What is (\\d+) \\+ (\\d+)\\?", row["prompt"])
+    return eval(answer) if answer else int(found[1]) + int(found[2]) if found else None
+
+class Solver:
+    def __init__(self, settings, rows): ...
+    def verdict(self, row): ...
+"""
+
+
+def compared(folder: Path, rows: pl.DataFrame, name: str = "solve", **verifier) -> list[tuple]:
+    asked = {"use": f"python:mine.py:{name}", "name": "sum", "scorer": "gsm8k", **verifier}
+    return judged(folder, SOLVES, rows, (asked,), filters=[])
+
+
+def test_a_response_is_compared_with_what_a_program_computes_by_a_benchmarks_rule(tmp_path: Path) -> None:
+    rows = corpus(
+        "What is 2 + 3?", "What is 2 + 4?", "What is 999 + 1?", "What is 7 + 1?", "Who?",
+        response=["2 + 3 = 5\n#### 5", "#### 7", "#### 1,000", "8", "#### 5"],
+    )  # fmt: skip
+    verdicts = [PASSED, ("verifier.sum", "right is 6", None), PASSED, ("verifier.sum", "right is 8", None)]
+    assert compared(tmp_path, rows) == [*verdicts, ("verifier.sum", "it knows no right answer", None)]
+    assert compared(tmp_path, rows, unverifiable="keep") == [*verdicts, PASSED]
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [("5", True), ("5.0", True), ("'5'", True), ("['4', 5]", False), ("Fraction(10, 2)", True), ("6", False), ("5.5", False)],
+)  # fmt: skip
+def test_what_such_a_program_may_give(tmp_path: Path, answer: str, right: bool) -> None:
+    found = compared(tmp_path, corpus("Who?", response=["#### 5"]), options={"answer": answer})
+    assert (found == [PASSED]) == right
+    asked = {"options": {"answer": "['Peru', 'Lima']"}, "scorer": "triviaqa"}
+    assert compared(tmp_path, corpus("Where?"), **asked) == [PASSED], "a scorer of several answers takes any of them"
+
+
+@pytest.mark.parametrize("answer", ["''", "[]", "True", "{}", "[None]", "float('nan')", "['a', True]"])
+def test_anything_else_is_an_error(tmp_path: Path, answer: str) -> None:
+    with pytest.raises(
+        NomadError, match=r"curation\.verifiers\.0\.use = .*give a text, a number, a list .*\(on row 8/"
+    ):
+        compared(tmp_path, corpus("Who?"), options={"answer": answer})
+
+
+def test_a_class_computes_no_answer(tmp_path: Path) -> None:
+    with pytest.raises(NomadError, match="with a `scorer` it has to be a function"):
+        compared(tmp_path, corpus("Who?"), "Solver")
+
+
+def test_a_scorer_that_does_not_come_with_the_package_is_refused() -> None:
+    with pytest.raises(ValueError, match="Input should be 'gsm8k' or 'triviaqa'"):
+        Curation(keep=1, verifiers=[{"use": "python:mine.py:solve", "scorer": "python:mine.py:score"}])
 
 
 # When they judge.

@@ -12,7 +12,14 @@ from scipy.stats import chisquare
 from nomad_assets.engine.tables import validate
 from nomad_assets.profile.sections import Sampling, Synthesis
 from nomad_assets.recipe.generation.engine import Generation, Request
-from nomad_assets.recipe.generation.synthesis import _next_shard, completed, ending, final_answer, synthesize
+from nomad_assets.recipe.generation.synthesis import (
+    _next_shard,
+    completed,
+    ending,
+    final_answer,
+    responses_saved,
+    synthesize,
+)
 from nomad_assets.recipe.generation.transformers_engine import TransformersEngine
 from nomad_assets.recipe.models.loading import load_tokenizer
 from nomad_assets.recipe.models.turns import Turns
@@ -176,6 +183,56 @@ def test_agreement_and_majority(turns, tmp_path):
     ]  # fmt: skip
     assert corpus["prompt_seed"].n_unique() == 3
     assert corpus["response_seed"].n_unique() == 12
+
+
+def test_a_prompt_whose_verdict_is_settled_gets_no_more_responses(turns, tmp_path):
+    said = {
+        0: ["#### 7", "#### 7", "#### 7", "#### 8"],  # three of four agree
+        1: ["#### 1", None, "#### 2", "#### 1"],  # with two of three lost, none can
+        2: [None, None, "#### 1", "#### 1"],
+    }
+
+    def respond(number: int) -> Generation:
+        text = said[number // 4][number % 4]
+        return Generation(turns.encode("on and on"), False) if text is None else says(turns, text)
+
+    engine = Scripted(turns, lambda n: says(turns, f"Item {n}?") if n < 3 else Generation([], True), respond)
+    corpus = run(engine, turns, tmp_path, target=12, max_attempts=4, responses_per_prompt=4, stop_at_agreement=0.75)
+    assert corpus.select("attempt", "response_index", "final_answer", "agreement", "majority_answer").rows() == [
+        (0, 0, "7", 0.75, True), (0, 1, "7", 0.75, True), (0, 2, "7", 0.75, True),
+        # The one that was not sampled counts as one that does not agree.
+        (1, 0, "1", 0.25, True), (1, 1, None, 0.25, False), (1, 2, "2", 0.25, False),
+        (2, 0, None, None, None), (2, 1, None, None, None),
+        (3, 0, None, None, None),
+    ]  # fmt: skip
+    assert [number for phase, number in engine.asked if phase == "response"] == [0, 1, 4, 5, 8, 9, 2, 6], "in rounds"
+    assert corpus["response_seed"].to_list()[:3] == [derive_seed("root", "response", n) for n in range(3)]
+    assert responses_saved(corpus, 4) == 4
+    whole = run(engine, turns, tmp_path / "whole", target=12, max_attempts=4, responses_per_prompt=4)
+    assert responses_saved(whole, 4) == 0
+
+
+def test_a_prompt_gets_no_more_responses_once_one_is_right_or_none_can_be_told_to_be(turns, tmp_path):
+    said = {0: ["#### 8", None, "#### 7", "#### 7"], 1: ["#### 7"], 2: ["#### 1"] * 4, 3: ["#### 1"]}
+
+    def respond(number: int) -> Generation:
+        text = said[number // 4][number % 4]
+        return Generation(turns.encode("on and on"), False) if text is None else says(turns, text)
+
+    def is_right(row: dict) -> bool | None:
+        assert row["response_end"] == "completed"
+        return None if row["prompt"] == "Item 3?" else row["final_answer"] == "7"
+
+    engine = Scripted(turns, lambda n: says(turns, f"Item {n}?"), respond)
+    corpus = synthesize(
+        Synthesis(target=16, max_attempts=4, responses_per_prompt=4), engine, lambda: (engine, turns), turns,
+        seed_parts=("root",), cell="c", scratch=tmp_path, is_right=is_right,
+    )  # fmt: skip
+    assert [said[attempt][index] for attempt, index in corpus.select("attempt", "response_index").iter_rows()] == [
+        "#### 8", None, "#### 7", "#### 7", "#### 1", "#### 1", "#### 1", "#### 1", "#### 1",
+    ]  # fmt: skip
+    assert corpus["agreement"].null_count() == corpus["majority_answer"].null_count() == 9, "votes would be biased"
+    assert responses_saved(validate(corpus, SyntheticCorpus, "corpus"), 4) == 7
 
 
 # Target, budget, shards.

@@ -1,4 +1,7 @@
-"""Several responses to a prompt must agree on its final answer. Evidence: the row's own answer, and the share that agrees."""
+"""Several responses to a prompt must agree on its final answer. Evidence: the row's own answer, and the share that agrees.
+
+Where it is not known how many agree, since sampling stopped at a response that was right, nothing is asked.
+"""
 
 from typing import ClassVar
 
@@ -19,7 +22,7 @@ class Agreement(Rule):
 
     def suspects(self):
         majority, agreement = self.rows.table["majority_answer"], self.rows.table["agreement"]
-        return (~majority.fill_null(False) | (agreement < self.settings.min_agreement).fill_null(True)).to_numpy()
+        return (~majority | (agreement < self.settings.min_agreement)).fill_null(False).to_numpy()
 
     def verdict(self, row: int) -> Verdict | None:
         answer, agreement = self.rows.column("final_answer")[row], self.rows.column("agreement")[row]
