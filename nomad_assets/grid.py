@@ -61,8 +61,12 @@ class Grid:
         return self.graph.places(step.name, cell, self._members)
 
     def all_places(self) -> list[tuple[Step, Cell]]:
-        """Every step in every cell, parents before children."""
-        return [(step, cell) for step in self.graph.values() for cell in self.members(step.over)]
+        """Every step in every cell, parents before children; without those that are made only where they are asked for."""
+        return [(step, cell) for step in self.graph.values() if not step.asked for cell in self.members(step.over)]
+
+    def asked_places(self) -> list[tuple[Step, Cell]]:
+        """The others."""
+        return [(step, cell) for step in self.graph.values() if step.asked for cell in self.members(step.over)]
 
     def seed(self, step: str, cell: Cell) -> int:
         """The seed of a step's random choices. Arms of one replicate share it, so that they differ in nothing else."""

@@ -70,7 +70,7 @@ def _wanted(grid: Grid, cells: Sequence[str], until: str | None) -> list[tuple[S
     if until is not None and until not in grid.graph:
         raise NomadError(f"until = {until!r}: unknown asset; known: {', '.join(grid.graph)}")
     chosen = [grid.parse(text) for text in cells] or grid.cells
-    names = set(grid.graph) if until is None else {until} | grid.graph.ancestors(until)
+    names = grid.graph.wanted(until)
     return [
         (step, place)
         for steps in grid.graph.stages()

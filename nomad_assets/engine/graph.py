@@ -38,11 +38,20 @@ class Graph(Mapping[str, Step]):
         return {p for p in self[name].inputs if any(p in self.ancestors(other) for other in self[name].inputs)}
 
     def stages(self) -> list[list[Step]]:
-        """Steps that can run together for one partition, in order: of the grid, of a size, of a cell, and of the grid again."""
+        """Steps that can run together for one partition, in order: of the grid, of a size, of a cell, of the grid again, and
+        those that only run where they are asked for."""
         found: list[list[Step]] = []
+        usual = [step for step in self.values() if not step.asked]
         for over in (Over.GRID, Over.SIZES, Over.CELLS):
-            found.append([step for step in self.values() if step.over is over and not self._gathers(step.name)])
-        return [*found, [step for step in self.values() if self._gathers(step.name)]]
+            found.append([step for step in usual if step.over is over and not self._gathers(step.name)])
+        gathering = [step for step in usual if self._gathers(step.name)]
+        return [*found, gathering, [step for step in self.values() if step.asked]]
+
+    def wanted(self, until: str | None) -> set[str]:
+        """What a run makes: `until` and everything before it, or all but what has to be asked for. Raises KeyError."""
+        if until is None:
+            return {step.name for step in self.values() if not step.asked}
+        return {until} | self.ancestors(until)
 
     def _gathers(self, name: str) -> bool:
         """Whether a step of the whole grid is made from steps of its cells or sizes."""

@@ -77,7 +77,8 @@ def jobs_for(grid: Grid, order: Order) -> list[Job]:
         if name not in grid.graph:
             raise NomadError(f"--force-asset {name!r}: unknown asset; known: {', '.join(grid.graph)}")
         if name not in names:
-            raise NomadError(f"--force-asset {name}: --until {order.until} does not come to it")
+            why = f"--until {order.until} does not come to it" if order.until else f"give --until {name} to ask for it"
+            raise NomadError(f"--force-asset {name}: {why}")
     found = []
     for stage, steps in stages_of(grid.graph).items():
         chosen = [step for step in steps if step.name in names]
@@ -88,12 +89,13 @@ def jobs_for(grid: Grid, order: Order) -> list[Job]:
 
 
 def needed(grid: Grid, until: str | None) -> set[str]:
-    """All assets, or `until` and everything before it. Raises NomadError on an unknown name."""
-    if until is None:
-        return set(grid.graph)
-    if until not in grid.graph:
+    """All assets but those that have to be asked for, or `until` and everything before it.
+
+    Raises NomadError on an unknown name.
+    """
+    if until is not None and until not in grid.graph:
         raise NomadError(f"--until {until!r}: unknown asset; known: {', '.join(grid.graph)}")
-    return {until} | grid.graph.ancestors(until)
+    return grid.graph.wanted(until)
 
 
 def expected(jobs: list[Job], order: Order, states: list[PlaceStatus], damaged: set[Place]) -> list[Expected]:
