@@ -11,6 +11,7 @@
     housekeeping.py  withdraw, prune
     project.py       init, inspect, doctor
     handover.py      export
+    headroom.py      headroom
 
 Exit codes: 0 done, 1 a step, a check or the doctor found something wrong, 2 wrong usage, settings or files.
 """
@@ -22,7 +23,7 @@ from typing import Annotated
 
 import typer
 
-from nomad_assets.cli import grid, handover, housekeeping, lineage, project, state
+from nomad_assets.cli import grid, handover, headroom, housekeeping, lineage, project, state
 
 ENVIRONMENT = {
     "NOMAD_PROFILE": "the profile where --profile is not given",
@@ -66,7 +67,7 @@ def main(
 
 
 for command in (
-    project.init, project.inspect, project.doctor, grid.run, state.status, grid.report, state.check, grid.ui,
+    project.init, project.inspect, project.doctor, headroom.headroom, grid.run, state.status, grid.report, state.check, grid.ui,
     handover.export, housekeeping.withdraw, housekeeping.prune,
 ):  # fmt: skip
     app.command()(command)
