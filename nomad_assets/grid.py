@@ -72,8 +72,12 @@ class Grid:
         return [place for place in found if read[place[0]]]
 
     def all_places(self) -> list[tuple[Step, Cell]]:
-        """Every step in every cell, parents before children."""
-        return [(step, cell) for step in self.graph.values() for cell in self.members(step.over)]
+        """Every step in every cell, parents before children; without those that are made only where they are asked for."""
+        return [(step, cell) for step in self.graph.values() if not step.asked for cell in self.members(step.over)]
+
+    def asked_places(self) -> list[tuple[Step, Cell]]:
+        """The others."""
+        return [(step, cell) for step in self.graph.values() if step.asked for cell in self.members(step.over)]
 
     def comes_to(self, over: Over, place: Cell, cell: Cell) -> bool:
         """Whether what is made for `over` in a place belongs to a run of a cell: it lies in the cell, or is read there."""

@@ -22,7 +22,7 @@ from nomad_assets.status import problems
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
 from nomad_assets.wiring.listeners import listeners_of
-from nomad_assets.wiring.stages import STAGES, stages_of
+from nomad_assets.wiring.stages import LAST, stages_of
 
 JOB = "python"
 SAY_EVERY_SECONDS = 10.0
@@ -76,7 +76,7 @@ def _wanted(grid: Grid, cells: Sequence[str], until: str | None) -> list[tuple[S
     if until is not None and until not in grid.graph:
         raise NomadError(f"until = {until!r}: unknown asset; known: {', '.join(grid.graph)}")
     chosen = [grid.parse(text) for text in cells] or [Cell()]
-    names = set(grid.graph) if until is None else {until} | grid.graph.ancestors(until)
+    names = grid.graph.wanted(until)
     found = [
         (stage, step, place)
         for stage, steps in stages_of(grid).items()
@@ -85,7 +85,7 @@ def _wanted(grid: Grid, cells: Sequence[str], until: str | None) -> list[tuple[S
         for step in steps
         if step.name in names
     ]
-    found.sort(key=lambda entry: (entry[0] == list(STAGES)[-1], turn(grid, entry[2])))
+    found.sort(key=lambda entry: (entry[0] in LAST, turn(grid, entry[2])))
     return [(step, place) for _, step, place in found]
 
 

@@ -56,17 +56,18 @@ class PlaceStatus:
 def status(grid: Grid, store: Store, steps: Iterable[str] | None = None) -> list[PlaceStatus]:
     """The state of every place, parents before children. Raises OtherFormatError when another version wrote the store.
 
-    A place whose parent is not current is out of date, too: it is made again unless the parent comes out as it was.
+    A place whose parent is not current is out of date, too: it is made again unless the parent comes out as it was. What is
+    made only where it is asked for is listed once it is there, or where `steps` names it.
     """
     found: dict[tuple[str, Cell], PlaceStatus] = {}
     withdrawals, last = store.withdrawals(), settled(grid, store)
-    for step, cell in grid.all_places():
+    for step, cell in [*grid.all_places(), *grid.asked_places()]:
         if steps is None or step.name in steps:
             state = _status(step, cell, grid, store, withdrawals, found)
             if last is not None and cell.replicate >= last.look.replicates and state.state == "missing":
                 state = replace(state, state="not needed", reasons=[f"settled {last.words()}"])
             found[step.name, cell] = state
-    return list(found.values())
+    return [place for place in found.values() if steps is not None or not place.step.asked or place.state != "missing"]
 
 
 def _status(step: Step, cell: Cell, grid: Grid, store: Store, withdrawals: list[dict], above: dict) -> PlaceStatus:

@@ -26,7 +26,7 @@ from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.smoke_grid import ROOT
 
 pytestmark = pytest.mark.system
-PAGES = ["first-run", "report", "backfills", "ci", "lineage", "export", "scaling-up"]
+PAGES = ["first-run", "report", "backfills", "ci", "lineage", "export", "scaling-up", "headroom"]
 BLOCK = re.compile(r"^```sh(?: (\w+))?\n(.*?)^```$", flags=re.M | re.S)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)(?:#[^)]*)?\)")
 

@@ -12,6 +12,7 @@
     project.py       init, inspect, doctor
     power.py         power
     handover.py      export
+    headroom.py      headroom
 
 Exit codes: 0 done, 1 a step, a check or the doctor found something wrong, 2 wrong usage, settings or files.
 """
@@ -23,7 +24,7 @@ from typing import Annotated
 
 import typer
 
-from nomad_assets.cli import grid, handover, housekeeping, lineage, power, project, state
+from nomad_assets.cli import grid, handover, headroom, housekeeping, lineage, power, project, state
 
 ENVIRONMENT = {
     "NOMAD_PROFILE": "the profile where --profile is not given",
@@ -67,7 +68,7 @@ def main(
 
 
 for command in (
-    project.init, project.inspect, project.doctor, power.power, grid.run, state.status, grid.report, state.check, grid.ui,
+    project.init, project.inspect, project.doctor, headroom.headroom, power.power, grid.run, state.status, grid.report, state.check, grid.ui,
     handover.export, housekeeping.withdraw, housekeeping.prune,
 ):  # fmt: skip
     app.command()(command)

@@ -45,7 +45,8 @@ def counted(states: list[PlaceStatus]) -> str:
 
 
 def incomplete(states: list[PlaceStatus]) -> str | None:
-    """What is stale or missing, as one line; None when everything is current."""
+    """What a run would make, as one line; None when everything is current."""
+    states = [state for state in states if not state.step.asked]
     wrong = [state for state in states if not state.is_fine]
     if not wrong:
         return None

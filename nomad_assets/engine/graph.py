@@ -38,12 +38,18 @@ class Graph(Mapping[str, Step]):
         return {p for p in self[name].inputs if any(p in self.ancestors(other) for other in self[name].inputs)}
 
     def stages(self) -> list[list[Step]]:
-        """Steps that are made for the same places, in order: of the grid, of a size, of a control, of a cell, of a selection,
-        and of the grid again."""
-        found = [
-            [step for step in self.values() if step.over is over and not self._gathers(step.name)] for over in Over
-        ]
-        return [*found, [step for step in self.values() if self._gathers(step.name)]]
+        """Steps that are made for the same places, in order: of the grid, of a size, of a control, of a cell, of a selection, of
+        the grid again, and those that only run where they are asked for."""
+        usual = [step for step in self.values() if not step.asked]
+        found = [[step for step in usual if step.over is over and not self._gathers(step.name)] for over in Over]
+        gathering = [step for step in usual if self._gathers(step.name)]
+        return [*found, gathering, [step for step in self.values() if step.asked]]
+
+    def wanted(self, until: str | None) -> set[str]:
+        """What a run makes: `until` and everything before it, or all but what has to be asked for. Raises KeyError."""
+        if until is None:
+            return {step.name for step in self.values() if not step.asked}
+        return {until} | self.ancestors(until)
 
     def _gathers(self, name: str) -> bool:
         """Whether a step of the whole grid is made from steps of its cells or sizes."""

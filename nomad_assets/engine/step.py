@@ -103,6 +103,8 @@ class Step:
     kinds: tuple[str, ...]
     heavy: bool
     """Needs the accelerator: one at a time on one device."""
+    asked: bool = False
+    """Made only where it is asked for by name: by no run of the grid, and by no automation."""
     checks: "list[Check]" = field(default_factory=list)
 
     @property
@@ -151,6 +153,7 @@ def step(
     group: str,
     kinds: tuple[str, ...],
     heavy: bool = False,
+    asked: bool = False,
 ) -> "Callable[[Callable[[Any, Inputs, Output], None]], Step]":
     """Decorator: declares the asset of the function's name."""
 
@@ -159,7 +162,7 @@ def step(
         config = typing.get_type_hints(body)[first]
         return Step(
             body.__name__, body, config, over, MappingProxyType(dict(inputs or {})), MappingProxyType(dict(tables or {})), files,
-            version, group, kinds, heavy,
+            version, group, kinds, heavy, asked,
         )  # fmt: skip
 
     return declare

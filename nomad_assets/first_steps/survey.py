@@ -16,8 +16,9 @@ from nomad_assets.cells import Cell
 from nomad_assets.engine.listeners import Run
 from nomad_assets.engine.plan import plan, serves
 from nomad_assets.engine.runner import run
-from nomad_assets.errors import printable
+from nomad_assets.errors import NomadError, printable
 from nomad_assets.first_steps.estimate import READ, Estimate, Speed, forecast, measure
+from nomad_assets.first_steps.headroom_cost import headroom_seconds
 from nomad_assets.grid import Grid
 from nomad_assets.opening import open_grid
 from nomad_assets.profile.sections import Profile
@@ -143,7 +144,8 @@ def seconds_on_this_machine(profile: Profile) -> dict[str, float]:
     counts = dict(questions.group_by("benchmark").len().iter_rows())
     with _base_model(profile) as (base, seconds):
         turns = Turns(load_tokenizer(base), str(base))
-        rows = [row for source in config.seeds for row in source.read({}).rows][:READ]
+        pool = [row for source in config.seeds for row in source.read({}).rows]
+        rows = pool[:READ]
         examples = [(row.id, row.prompt, row.response) for row in rows]
         fitting = {
             row.id: len(row.input_ids) for row in training_rows(turns, examples, 1.0, profile.teacher.max_length)[0]
@@ -152,6 +154,8 @@ def seconds_on_this_machine(profile: Profile) -> dict[str, float]:
         response = fmean(map(len, turns.encode_many([row.response for row in rows if row.id in fitting])))
         prompt = fmean(fitting.values()) - response
     lines = {line.asset: line.seconds / line.times for line in forecast(profile, speed, prompt, response, counts)}
+    with contextlib.suppress(NomadError):  # a pool that is too small is said when it is asked for
+        lines["headroom_scores"] = headroom_seconds(profile, speed, prompt, response, counts, len(pool))
     scores = lines.pop("scores")
     return {**lines, "base_scores": scores, "control_scores": scores, "student_scores": scores}
 

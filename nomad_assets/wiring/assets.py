@@ -62,7 +62,7 @@ def _asset(work: Work, step: Step) -> dg.AssetsDefinition:
         description=step.description,
         owners=profile.owners,
         tags={**work.tags, "nomad/needs": "accelerator" if step.heavy else "cpu"},
-        automation_condition=condition(step, work),
+        automation_condition=None if step.asked else condition(step, work),
         freshness_policy=freshness(profile) if step.name == last else None,
     )(run_with_table if with_table else run_step)
 

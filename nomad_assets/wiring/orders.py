@@ -12,7 +12,7 @@ from nomad_assets.grid import Grid
 from nomad_assets.looks import turn
 from nomad_assets.status import PlaceStatus, seconds_before
 from nomad_assets.store.protocol import Store
-from nomad_assets.wiring.stages import STAGES, stages_of
+from nomad_assets.wiring.stages import LAST, stages_of
 
 FILES_MATCH = {"stored_files_match_their_manifest"}
 Place = tuple[str, Cell]
@@ -78,7 +78,8 @@ def jobs_for(grid: Grid, order: Order) -> list[Job]:
         if name not in grid.graph:
             raise NomadError(f"--force-asset {name!r}: unknown asset; known: {', '.join(grid.graph)}")
         if name not in names:
-            raise NomadError(f"--force-asset {name}: --until {order.until} does not come to it")
+            why = f"--until {order.until} does not come to it" if order.until else f"give --until {name} to ask for it"
+            raise NomadError(f"--force-asset {name}: {why}")
     found = []
     for stage, steps in stages_of(grid).items():
         chosen = [step for step in steps if step.name in names]
@@ -86,16 +87,17 @@ def jobs_for(grid: Grid, order: Order) -> list[Job]:
             if any(grid.comes_to(steps[0].over, place, cell) for cell in wanted):
                 found.append(Job(stage, place, chosen))
     # Stages in order, but whole replicates before what only a look at them may ask for; the report after all of them.
-    return sorted(found, key=lambda job: (job.stage == list(STAGES)[-1], turn(grid, job.place)))
+    return sorted(found, key=lambda job: (job.stage in LAST, turn(grid, job.place)))
 
 
 def needed(grid: Grid, until: str | None) -> set[str]:
-    """All assets, or `until` and everything before it. Raises NomadError on an unknown name."""
-    if until is None:
-        return set(grid.graph)
-    if until not in grid.graph:
+    """All assets but those that have to be asked for, or `until` and everything before it.
+
+    Raises NomadError on an unknown name.
+    """
+    if until is not None and until not in grid.graph:
         raise NomadError(f"--until {until!r}: unknown asset; known: {', '.join(grid.graph)}")
-    return {until} | grid.graph.ancestors(until)
+    return grid.graph.wanted(until)
 
 
 def expected(jobs: list[Job], order: Order, states: list[PlaceStatus], damaged: set[Place]) -> list[Expected]:

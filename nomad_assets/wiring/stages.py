@@ -11,7 +11,10 @@ STAGES = {
     "grid": "Everything of one cell, from teacher to student scores. Backfill it over sizes and arms.",
     "selections": "Everything of one selection of a cell's rows, from curation to student scores.",
     "report": "The report over all cells that exist, and the lineage database.",
+    "headroom": "Whether synthetic data can help at all, before any teacher is trained. Only made where it is asked for.",
 }
+LAST = ("report", "headroom")
+"""Stages of the grid as a whole that come after its cells."""
 # A Dagster job has one set of partitions: the first of a pair runs with the second where both are made for the same places.
 TOGETHER = {"subsets": "controls", "selections": "grid"}
 

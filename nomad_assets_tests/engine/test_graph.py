@@ -38,7 +38,7 @@ def test_parents_whose_changes_arrive_through_another_parent_too() -> None:
 
 def test_stages_run_together_for_one_partition() -> None:
     found = [[step.name for step in stage] for stage in GRAPH.stages()]
-    assert found == [["words"], ["sample"], [], ["loud"], [], ["summary"]]
+    assert found == [["words"], ["sample"], [], ["loud"], [], ["summary"], []]
 
 
 def test_what_gathers_sizes_or_cells_comes_last() -> None:
@@ -47,8 +47,22 @@ def test_what_gathers_sizes_or_cells_comes_last() -> None:
         named("after", "of_sizes"),
     ])  # fmt: skip
     assert [[step.name for step in stage] for stage in graph.stages()] == [
-        ["grid"], ["size"], [], ["cell"], [], ["of_sizes", "after"],
+        ["grid"], ["size"], [], ["cell"], [], ["of_sizes", "after"], [],
     ]  # fmt: skip
+
+
+def test_what_has_to_be_asked_for_is_a_stage_of_its_own_and_in_no_run_that_does_not_name_it() -> None:
+    asked = [replace(named("extra", "grid"), asked=True), replace(named("page", "extra"), asked=True)]
+    graph = Graph([named("grid"), named("cell", "grid", over=Over.CELLS), *asked])
+    assert [[step.name for step in stage] for stage in graph.stages()] == [
+        ["grid"],
+        [],
+        ["cell"],
+        [],
+        ["extra", "page"],
+    ]
+    assert graph.wanted(None) == {"grid", "cell"}
+    assert graph.wanted("page") == {"grid", "extra", "page"}
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,19 @@ COMPARISONS = pl.DataFrame({
     "verdict": ["no difference shown"] * 2,
 })  # fmt: skip
 
+HEADROOM = pl.DataFrame({
+    "curve": ["rows", "rows", "wrong", "votes"], "point": [8.0, 8.0, 0.5, 4.0], "replicate": [0] * 4, "benchmark": ["b"] * 4,
+    "question_id": ["q"] * 4, "cluster": ["c"] * 4, "metric": ["right", "answer_logprob", "right", "majority"],
+    "value": [1.0, -3.0, 0.0, 0.5],
+})  # fmt: skip
+CONTRASTS = pl.DataFrame({
+    "a": ["8 rows", "majority of 4"], "b": ["4 rows", "greedy"], "metric": ["right"] * 2, "n": [3, 3], "clusters": [3, 3],
+    "replicates": [5, 1], "difference": [0.1, 0.0], "low": [0.0, 0.0], "high": [0.2, 0.0], "p": [0.4, None], "call": ["open"] * 2,
+})  # fmt: skip
+
 RIGHT = {
+    "HeadroomScores": HEADROOM,
+    "HeadroomContrasts": CONTRASTS,
     "SeedExamples": SEEDS,
     "LeftOut": LEFT_OUT,
     "SeedSubset": SEEDS.drop("source_row", "source_id"),

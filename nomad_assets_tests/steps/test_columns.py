@@ -15,6 +15,8 @@ MADE_BY_THE_STEP = {
     "student_scores": {"metric"},
     "control_scores": {"metric"},
     "base_scores": {"metric"},
+    "headroom_scores": {"curve", "point", "replicate", "metric"},
+    "headroom_report": {"a", "b"},
     "recipe_report": {"comparison", "a", "b", "train_size", "measure"},
 }
 
@@ -63,7 +65,7 @@ def test_a_copied_column_has_the_type_of_what_it_is_a_copy_of() -> None:
             if copied:
                 assert types(asset)[column] == types(parent)[name]
                 copies += 1
-    assert copies == 5 + 14 + 3 * 2
+    assert copies == 5 + 14 + 3 * 2 + 3
 
 
 def test_a_worked_example_of_the_table() -> None:

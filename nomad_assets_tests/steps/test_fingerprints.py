@@ -54,10 +54,12 @@ task = "gsm8k"
 
 VARIANTS = ("grid.selections", "controls")
 NONE: set[str] = set()
+HEADROOM, HEADROOM_PAGE = {"headroom_scores"}, {"headroom_report"}
 SCORES = {"student_scores", "control_scores", "base_scores"}
 POOL = {"seed_examples", "base_model"}  # the tiny model's tokenizer reads the seeds
 QUESTIONS = {"seed_examples", "benchmark_questions"}
 STUDENTS = {"student_model", "control_model"}
+TRAINED_ALIKE = STUDENTS | HEADROOM
 CURATED, REPORT = {"curated_corpus"}, {"recipe_report"}
 SEEDED = {
     "seed_examples",
@@ -68,6 +70,7 @@ SEEDED = {
     *STUDENTS,
     *SCORES,
     *REPORT,
+    *HEADROOM,
 }
 
 
@@ -120,18 +123,18 @@ def rules(place: str) -> dict[str, tuple[object, set[str]]]:
 
 # key: (another value, the assets whose own fingerprint it changes)
 KEYS: dict[str, tuple[object, set[str]]] = {
-    "name": ("other", REPORT),
+    "name": ("other", REPORT | HEADROOM_PAGE),
     "seed": (8, SEEDED),
     **source("seeds.sources.*", POOL),
     "benchmarks.*.task": ("triviaqa", SCORES | REPORT),
-    "benchmarks.*.rule": ("gsm8k", QUESTIONS | SCORES | REPORT),
-    "benchmarks.*.max_new_tokens": (9, SCORES),
+    "benchmarks.*.rule": ("gsm8k", QUESTIONS | SCORES | REPORT | HEADROOM),
+    "benchmarks.*.max_new_tokens": (9, SCORES | HEADROOM),
     "benchmarks.*.cluster": ("response", {"benchmark_questions"}),
     "benchmarks.*.dev": (0.5, {"benchmark_questions", *REPORT}),
     **source("benchmarks.*.source", QUESTIONS),
     "base_model.source": ("smollm2-135m", {"base_model", *REPORT}),
     "base_model.chat_template": ("chat.jinja", {"base_model"}),
-    "base_model.dtype": ("bfloat16", {"base_model", "teacher_model", "synthetic_corpus", *STUDENTS}),  # the answerer's
+    "base_model.dtype": ("bfloat16", {"base_model", "teacher_model", "synthetic_corpus", *TRAINED_ALIKE}),  # the answerer's
     "base_model.license": ("cc0-1.0", NONE),
     "grid.train_sizes": ([8, 16, 32], REPORT),
     "grid.prompt_loss": ({"masked": 0.0, "unmasked": 0.5}, {"teacher_model", *REPORT}),
@@ -159,7 +162,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     **rules("curation.verifiers.*"),
     "curation.verifiers.*.scorer": ("gsm8k", CURATED),
     "curation.verifiers.*.unverifiable": ("keep", CURATED),
-    **training("student", STUDENTS),
+    **training("student", TRAINED_ALIKE) | {"student.learning_rate": (0.5, TRAINED_ALIKE | HEADROOM_PAGE)},
     "student.seeds": (0, {"curated_corpus", *STUDENTS, *REPORT}),  # curation may then keep no empty corpus
     "student.order": ("seeds_last", {"student_model"}),
     "controls.seeds_tuned": ([1.0, 3.0], {"control_model"}),
@@ -167,10 +170,18 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "controls.new_answers": (3, {"control_model"}),
     "controls.gold": (False, REPORT),
     "controls.shuffled": (True, REPORT),
-    "evaluation.precision": ("bf16", SCORES),
+    "evaluation.precision": ("bf16", SCORES | HEADROOM),
     "evaluation.bootstrap": (9, SCORES | REPORT),
     "evaluation.batch_size": (9, NONE),
     "report.margin": (0.05, REPORT),
+    "headroom.replicates": (3, HEADROOM),
+    "headroom.sizes": ([8, 16], HEADROOM),
+    "headroom.steps": (9, HEADROOM),
+    "headroom.wrong": ([0.25], HEADROOM),
+    "headroom.answers": (9, HEADROOM),
+    "headroom.temperature": (0.5, HEADROOM),
+    "headroom.questions": (2, HEADROOM),
+    "headroom.margin": (0.5, HEADROOM_PAGE),
     "checks.min_prompt_completion": (0.1, NONE),
     "checks.max_seed_copies": (0.1, NONE),
     "automation.checks_at": ("1 1 * * *", NONE),
@@ -248,12 +259,15 @@ def fingerprints(profile: Profile, store: LocalStore) -> dict[tuple[str, Cell], 
             for step, cell in places
         }
     grid, smoke = Grid(profile), Grid(profile.model_copy(update={"grid": load_profile("smoke").grid}))
-    return {(step.name, cell): plan(step, cell, grid, store).wanted.digest for step, cell in smoke.all_places()}
+    return {
+        (step.name, cell): plan(step, cell, grid, store).wanted.digest
+        for step, cell in [*smoke.all_places(), *smoke.asked_places()]
+    }
 
 
 @pytest.fixture(scope="module")
-def before(profiles: dict[str, Profile], finished) -> dict[str, dict[tuple[str, Cell], str]]:
-    return {name: fingerprints(profile, finished.store) for name, profile in profiles.items()}
+def before(profiles: dict[str, Profile], headroom) -> dict[str, dict[tuple[str, Cell], str]]:
+    return {name: fingerprints(profile, headroom.store) for name, profile in profiles.items()}
 
 
 def test_the_table_has_every_key_of_a_profile_and_no_other() -> None:
@@ -261,25 +275,26 @@ def test_the_table_has_every_key_of_a_profile_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_changes_the_fingerprints_of_what_reads_it(key: str, profiles: dict, before: dict, finished) -> None:
+def test_a_key_changes_the_fingerprints_of_what_reads_it(key: str, profiles: dict, before: dict, headroom) -> None:
     value, expected = KEYS[key]
     which = "grid.arms" if key.startswith("grid.arms") else VARIANTS if key.startswith(VARIANTS) else ""
-    after = fingerprints(changed(profiles[which], key, value), finished.store)
+    after = fingerprints(changed(profiles[which], key, value), headroom.store)
     assert {name for name, cell in after if before[which][name, cell] != after[name, cell]} == expected
 
 
-def test_a_loss_weight_changes_its_own_arm_alone(profile: Profile, before: dict, finished) -> None:
+def test_a_loss_weight_changes_its_own_arm_alone(profile: Profile, before: dict, headroom) -> None:
     half = changed(profile, "grid.prompt_loss", {"masked": 0.0, "unmasked": 0.5})
-    after = fingerprints(half, finished.store)
+    after = fingerprints(half, headroom.store)
     changed_cells = {
         cell.arm for name, cell in after if name == "teacher_model" and before[""][name, cell] != after[name, cell]
     }
     assert changed_cells == {"unmasked"}
 
 
-def test_nothing_of_a_finished_run_has_drifted(finished) -> None:
-    for step, cell in finished.grid.all_places():
-        now, artifact = plan(step, cell, finished.grid, finished.store), finished.store.require(step.name, cell)
+def test_nothing_of_a_finished_run_has_drifted(headroom) -> None:
+    grid, store = headroom.grid, headroom.store
+    for step, cell in [*grid.all_places(), *grid.asked_places()]:
+        now, artifact = plan(step, cell, grid, store), store.require(step.name, cell)
         assert serves(artifact, now.wanted, now.withdrawals), step.name
         assert drift(artifact.manifest, now.wanted) == []
 
@@ -291,18 +306,18 @@ def test_nothing_of_a_finished_run_has_drifted(finished) -> None:
     ("file", "expected"), [("mine.py", POOL | QUESTIONS | CURATED), ("chat.jinja", {"base_model", "synthetic_corpus"})]
 )
 def test_the_content_of_a_file_counts_and_its_time_does_not(
-    file: str, expected: set[str], profile: Profile, finished, tmp_path: Path
+    file: str, expected: set[str], profile: Profile, headroom, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(profile.folder, tmp_path / profile.folder.name))
     asked = load_profile(str(folder / "own.toml"))
     for key in ("base_model.chat_template", "synthesis.answerer_chat_template"):
         asked = changed(asked, key, "chat.jinja")
-    before = fingerprints(asked, finished.store)
+    before = fingerprints(asked, headroom.store)
     (folder / file).touch()
-    assert fingerprints(asked, finished.store) == before
+    assert fingerprints(asked, headroom.store) == before
     with open(folder / file, "a", encoding="utf-8") as written:
         written.write("\n\ndef more():\n    return 1\n")
-    after = fingerprints(asked, finished.store)
+    after = fingerprints(asked, headroom.store)
     assert {name for name, cell in before if before[name, cell] != after[name, cell]} == expected
 
 
@@ -314,25 +329,25 @@ def test_the_content_of_a_file_counts_and_its_time_does_not(
         ("curation.embedder", {"curated_corpus"}),
     ],
 )
-def test_the_folder_of_a_model_counts(key: str, expected: set[str], profile: Profile, finished, tmp_path: Path) -> None:
+def test_the_folder_of_a_model_counts(key: str, expected: set[str], profile: Profile, headroom, tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
     asked = changed(profile, key, str(model))
-    before = fingerprints(asked, finished.store)
+    before = fingerprints(asked, headroom.store)
     (model / "tokenizer.json").write_text("{}")
-    after = fingerprints(asked, finished.store)
+    after = fingerprints(asked, headroom.store)
     assert {name for name, cell in before if before[name, cell] != after[name, cell]} == expected
 
 
-def test_what_a_row_is_said_to_come_from_counts(profile: Profile, finished, tmp_path: Path) -> None:
+def test_what_a_row_is_said_to_come_from_counts(profile: Profile, headroom, tmp_path: Path) -> None:
     """The pool's column `source` names the file with its folder."""
     asked = []
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         shutil.copy(ROOT / "data/seed/trivia.jsonl", tmp_path / folder / "seeds.jsonl")
         path = write_profile(tmp_path / folder, sources='sources = [\n  { path = "seeds.jsonl" },')
-        asked.append(fingerprints(load_profile(str(path)), finished.store))
+        asked.append(fingerprints(load_profile(str(path)), headroom.store))
     here, there = asked
     assert {name for name, cell in here if here[name, cell] != there[name, cell]} == POOL
 

@@ -53,6 +53,7 @@ NULLABLE = {
     "SyntheticCorpus": {"response", "final_answer", "agreement", "majority_answer", "response_seed"},
     "ProfileMetrics": {"value"},
     "SeedPoints": {"relevance", "novelty"},
+    "HeadroomContrasts": {"p"},
     "Comparisons": {"train_size", "benchmark", "metric", "unit", "p", "p_flips"},
 }
 NULLABLE["CuratedCorpus"] = NULLABLE["SyntheticCorpus"] | {

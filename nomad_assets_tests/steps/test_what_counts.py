@@ -29,7 +29,7 @@ def test_no_operational_key_is_in_any_fingerprint(files: ProfileFiles) -> None:
     for name, step in GRAPH.items():
         settings = settings_of(step.config.of(grid, CELLS[step.over], {}))
         found = {key.rpartition(".")[2] for key, _ in flat(settings)} & names
-        assert found <= (counted if name in TRAINED else NOTHING), name
+        assert found <= (counted if name in {*TRAINED, "headroom_scores"} else NOTHING), name
 
 
 def _operational(section: type[Section]) -> Iterator[type[Section]]:

@@ -251,6 +251,31 @@ def forest(pooled: pl.DataFrame, replicates: pl.DataFrame) -> "alt.LayerChart":
     return _styled(alt.layer(*layers)).properties(width=width, height=LINE * pooled.height)
 
 
+def score_curve(points: pl.DataFrame, replicates: pl.DataFrame, x_title: str, y_title: str) -> "alt.LayerChart":
+    """A score along an axis: the means with their intervals and a line through them, and a dot for each replicate.
+
+    `points`: x, mean, low, high; `replicates`: x, replicate, mean. Both in the units that are drawn.
+    """
+    import altair as alt
+
+    x = alt.X(
+        "x:Q", title=x_title, scale=alt.Scale(nice=False, padding=12), axis=alt.Axis(values=points["x"].to_list())
+    )
+    facts = [_shown("x", x_title), _shown("mean", y_title, ".3f")]
+    interval = [*facts, _shown("low", "95% from", ".3f"), _shown("high", "to", ".3f")]
+    layers = [
+        _chart(points).mark_line(strokeWidth=1.4, color=COLOURS[0]).encode(x=x, y=_y("mean", y_title)),
+        _chart(points).mark_rule(strokeWidth=2, color=COLOURS[0]).encode(x=x, y=_y("low", y_title), y2="high:Q"),
+        _chart(replicates).mark_point(size=26, opacity=0.8, color=INK).encode(
+            x=x, y=_y("mean", y_title), tooltip=[*facts, _shown("replicate", "replicate", "d")]
+        ),
+        _chart(points).mark_point(filled=True, size=70, opacity=1, color=COLOURS[0], shape="diamond").encode(
+            x=x, y=_y("mean", y_title), tooltip=interval
+        ),
+    ]  # fmt: skip
+    return _styled(alt.layer(*layers))
+
+
 def relevance_novelty_by_cell(corpora: pl.DataFrame) -> "alt.LayerChart":
     """Each cell's corpus by mean novelty and relevance: hollow for all completed rows, filled for the kept ones.
 
