@@ -86,7 +86,7 @@ def test_the_command_says_what_it_would_take(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("NOMAD_HOME", str(tmp_path / "lake"))
     done = CliRunner().invoke(app, ["power", "--profile", "smoke", "--effect", "8", "--plot", str(tmp_path / "p.svg")])
     assert done.exit_code == 0, done.output
-    assert re.search(r"^1000 +7\.0 +5\.0", done.output, re.MULTILINE)
+    assert re.search(r"^1000 +7\.4 +5\.3", done.output, re.MULTILINE)
     assert "8 points with 18 questions: more than 200 replicates" in done.output and "18 (here)" in done.output
     assert (tmp_path / "p.svg").read_text(encoding="utf-8").startswith("<svg")
     record = json.loads(CliRunner().invoke(app, ["power", "--profile", "smoke", "--json"]).stdout)

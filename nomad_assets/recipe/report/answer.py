@@ -205,7 +205,8 @@ def _caveats(findings: Findings) -> list[str]:
     if looks := data.looks:
         notes.append(
             f"The answer was looked at {len(looks)} times, with {100 * looks[-1].look.spent:.2g} of 5% spent (Lan and DeMets, O'Brien–Fleming "
-            f"form), on a cell that was chosen before the first look: {'; '.join(look.words() for look in looks)}."
+            f"form), on a cell that was chosen before the first look: {'; '.join(look.words() for look in looks)}. Other comparisons on this "
+            "page do not count the looks."
         )
     notes.append(
         "At 95%, about one in twenty intervals misses zero where there is no difference, and this page has many; the figure's "

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from benchmarks.worlds import World
 from nomad_assets.recipe.evaluation.crossed import crossed
 from nomad_assets.recipe.evaluation.power import EXACT_MATCH, Variances, planned_error, smallest_effect, variances_of
 
@@ -34,6 +35,19 @@ def test_what_it_says_is_what_simulated_experiments_show() -> None:
         crossed(drawn(random, replicates, questions, EXACT_MATCH, effect), names, one).p < 0.05 for _ in range(worlds)
     ]
     assert 0.75 < np.mean(shown) < 0.85
+
+
+def test_the_defaults_are_those_of_the_simulated_worlds() -> None:
+    """What is said to be shown in 80 of 100 experiments is shown in 75 to 87 of 100 where answers are right or wrong."""
+    random, worlds, (questions, replicates) = np.random.default_rng(8), 400, (250, 8)
+    effect = smallest_effect(questions, replicates, EXACT_MATCH, alpha=0.05, power=0.8)
+    world, names, one = (
+        World(replicates, questions, difference=effect),
+        [str(q) for q in range(questions)],
+        ["all"] * questions,
+    )
+    shown = [crossed(world.draw(random), names, one).p < 0.05 for _ in range(worlds)]
+    assert 0.75 < np.mean(shown) < 0.87
 
 
 def test_the_planned_error_is_that_of_simulated_means() -> None:
