@@ -24,6 +24,7 @@ EXPLAINED = {
     "curation": "What is kept of it.",
     "student": "How students are trained, on what was kept.",
     "evaluation": "How students answer the benchmarks.",
+    "headroom": "What `nomad-assets headroom` measures, before any teacher is trained, to tell whether synthetic data can help.",
     "checks": "When a check warns.",
     "automation": "What Dagster does by itself, once it is switched on in the UI.",
 }
