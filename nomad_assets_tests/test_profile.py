@@ -88,16 +88,16 @@ def test_defaults(write, tmp_path):
     assert profile.grid.train_sizes == [8, 16]
     assert (profile.grid.prompt_loss, profile.grid.replicates) == ({"masked": 0.0, "unmasked": 1.0}, 1)
     assert profile.teacher.model_dump() == {
-        "epochs": 3.0, "min_steps": 0, "steps": None, "learning_rate": 1e-4, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
+        "epochs": 3.0, "min_steps": 0, "steps": None, "tokens": None, "learning_rate": 1e-4, "schedule": "cosine", "warmup": 0.1, "weight_decay": 0.0,
         "max_grad_norm": 1.0, "batch_size": 8, "gradient_accumulation": 1, "tokens_per_pass": 2048, "max_length": 1024, "precision": "auto",
         "length_grouped": False, "gradient_checkpointing": False, "checkpoint_minutes": 5.0, "processes": 1, "fsdp": False,
     }  # fmt: skip
-    assert profile.student.model_dump() == {**profile.teacher.model_dump(), "seeds": None}
+    assert profile.student.model_dump() == {**profile.teacher.model_dump(), "seeds": None, "order": "mixed"}
     assert (profile.synthesis.engine, profile.synthesis.shard_size, profile.synthesis.batch_size) == ("auto", 1024, 128)
     assert profile.synthesis.prompt.model_dump() == {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 256}
     assert (profile.synthesis.responses_per_prompt, profile.synthesis.answerer) == (1, "control")
     assert profile.curation.model_dump() == {
-        "keep": 8, "near_repeat": 0.8, "seed_copy": 0.8, "min_agreement": 0.0, "check_arithmetic": False, "drop_echoes": False,
+        "keep": 8, "near_repeat": 0.8, "seed_copy": 0.8, "attempts": None, "min_agreement": 0.0, "check_arithmetic": False, "drop_echoes": False,
         "drop_non_questions": False, "check_grounding": False, "norm": "2", "band": "middle", "band_quantiles": (1 / 3, 2 / 3), "embedder": "all-MiniLM-L6-v2",
     }  # fmt: skip
     assert (profile.evaluation.batch_size, profile.evaluation.bootstrap) == (32, 10_000)
@@ -115,7 +115,7 @@ def test_a_profile_cannot_be_changed(write):
     [
         # Unknown keys, at every depth.
         (None, "sede = 3", "sede", "3", "unknown key; accepted here: name, seed, seeds, benchmarks, base_model, grid"),
-        ("train_sizes = [16, 8]", "train_sizes = [8]\ntrain_size = 4", "grid.train_size", "4", "accepted here: train_sizes, prompt_loss, arms, replicates"),
+        ("train_sizes = [16, 8]", "train_sizes = [8]\ntrain_size = 4", "grid.train_size", "4", "accepted here: train_sizes, prompt_loss, arms, selections, replicates"),
         ("keep = 8", "keep = 8\nbands = 'low'", "curation.bands", "'low'", "unknown key; accepted here: keep, near_repeat"),
         ("questions.jsonl\" }", "questions.jsonl\", wher = 1 }", "benchmarks.trivia.source.wher", "1", "accepted here: path, where, limit"),
         ("seeds.jsonl\" }", "seeds.jsonl\", max = 1 }", "seeds.sources.0.max", "1", "accepted here: path, where, limit"),
@@ -151,7 +151,7 @@ def test_a_profile_cannot_be_changed(write):
         ("keep = 8", "keep = 8\nband_quantiles = [0.7, 0.3]", "curation.band_quantiles", "[0.7, 0.3]", "first quantile must be below the second"),
         ("keep = 8", "keep = 8\nband_quantiles = [0.5, 0.5]", "curation.band_quantiles", "[0.5, 0.5]", "first quantile must be below the second"),
         ("keep = 8", "keep = 8\nband_quantiles = [0.5]", "curation.band_quantiles.1", "", "required"),
-        ("keep = 8", "keep = 8\nband = 'mid'", "curation.band", "'mid'", "'none', 'low', 'middle' or 'high'"),
+        ("keep = 8", "keep = 8\nband = 'mid'", "curation.band", "'mid'", "'none', 'low', 'middle', 'high' or 'random'"),
         ("keep = 8", "keep = 8\nnorm = '1'", "curation.norm", "'1'", "'2' or 'inf'"),
         ("keep = 8", "keep = 0", "curation.keep", "0", "greater than or equal to 1"),
         (None, "teacher = { learning_rate = 0 }", "teacher.learning_rate", "0", "greater than 0"),
@@ -295,3 +295,25 @@ def test_a_file_whose_name_cannot_name_a_folder(tmp_path):
     assert problem(str(path)) == f"{path}: name = 'my profile': use letters, digits, '.', '_' and '-', at most 64"
     path.write_text(f"name = 'fine'\n{MINIMAL}")
     assert load_profile(str(path)).name == "fine"
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("{ start = 5, most = 4 }", "grid.replicates.most = 4: Input should be greater than or equal to 5"),
+        ("{ start = 3, most = 9 }", "grid.replicates.start = 3: Input should be greater than or equal to 5"),
+        ("{ start = 9, most = 9 }", "start = 9 leaves nothing to decide before most = 9; give a larger most"),
+        ("{ most = 9 }", "grid.replicates.start: missing; this key is required"),
+        ("{ start = 5, most = 9, every = 2 }", "grid.replicates.every = 2: unknown key; accepted here: start, most"),
+    ],
+)
+def test_an_impossible_rule_for_looks_is_refused(write, rule, said):
+    with pytest.raises(NomadError) as refused:
+        load_profile(write(f"train_sizes = [8]\nreplicates = {rule}", "train_sizes = [16, 8]"))
+    assert said in str(refused.value)
+
+
+def test_replicates_may_be_a_number_or_looks(write):
+    assert load_profile(write()).grid.most_replicates == 1
+    grid = load_profile(write("train_sizes = [8]\nreplicates = { start = 5, most = 12 }", "train_sizes = [16, 8]")).grid
+    assert (grid.most_replicates, grid.looks.start) == (12, 5)

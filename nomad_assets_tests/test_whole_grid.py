@@ -158,10 +158,8 @@ def test_a_corpus_emptied_by_curation_is_an_error_when_students_see_nothing_else
 
 
 def test_another_model_answers_every_prompt_as_often_as_asked(home: Path) -> None:
-    answers = (
-        'max_new_tokens = 8 }\nresponses_per_prompt = 3\nanswerer = "tiny-random"\nanswerer_chat_template = "chatml"'
-    )
-    profile = write_profile(home, response=f"response = {{ {answers}")
+    answerer = 'answerer = "tiny-random"\nanswerer_chat_template = "chatml"\nresponses_per_prompt = 3'
+    profile = write_profile(home, response="response = { max_new_tokens = 8 }", answerer=answerer)
     grid, store = opened(profile)
     assert made(grid, store, "synthetic_corpus", cell=Cell(16, "unmasked")) == {"synthetic_corpus [16/unmasked]"}
     corpus = table(store, "synthetic_corpus", Cell(16, "unmasked"), SyntheticCorpus, grid.graph)

@@ -5,6 +5,8 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+KIND = "="
+"""What the kinds of a value that may be of several begin with: no part of a key's place."""
 MAX_COUNT = 2**31 - 1
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

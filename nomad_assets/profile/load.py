@@ -7,12 +7,15 @@ is none, `quickstart`. Relative paths inside a profile are relative to the profi
 
 import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel, ValidationError
 
 from nomad_assets.errors import NomadError, shown
 from nomad_assets.names import NAME
+from nomad_assets.profile.fields import KIND
 from nomad_assets.profile.sections import Profile
 
 PROFILES = Path(__file__).parent / "shipped"
@@ -82,16 +85,23 @@ def _read_toml(path: Path) -> dict:
 
 
 def _sentence(path: Path | str, problem: dict) -> str:
-    parts = [str(part) for part in problem["loc"]]
+    loc = tuple(part for part in problem["loc"] if not str(part).startswith(KIND))
+    parts = [str(part) for part in loc]
     key = ".".join(part if NAME.fullmatch(part) else shown(part) for part in parts) or "(profile)"
     if problem["type"] == "extra_forbidden":
-        return f"{path}: {key} = {shown(problem['input'])}: unknown key; accepted here: {', '.join(_keys(problem['loc'][:-1]))}"
+        return f"{path}: {key} = {shown(problem['input'])}: unknown key; accepted here: {', '.join(_keys(loc[:-1]))}"
     if problem["type"] == "missing":
         return f"{path}: {key}: missing; this key is required"
     message = problem["msg"].removeprefix("Value error, ")
     if not parts:
         return f"{path}: {message}"
     return f"{path}: {key} = {shown(problem['input'])}: {message}"
+
+
+def _inside(annotation: object) -> Iterator[object]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _inside(part)
 
 
 def _keys(loc: tuple) -> list[str]:
@@ -101,8 +111,7 @@ def _keys(loc: tuple) -> list[str]:
         field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, BaseModel) else None
         if field is not None:
             model = field.annotation
-        candidates = [model, *getattr(model, "__args__", ())]
-        sections = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        sections = [c for c in _inside(model) if isinstance(c, type) and issubclass(c, BaseModel)]
         model = sections[0] if sections else model
     if isinstance(model, type) and issubclass(model, BaseModel):
         return [name for name in model.model_fields if name != "folder"]

@@ -5,12 +5,32 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from nomad_assets import plugins
 from nomad_assets.errors import shown
 from nomad_assets.names import NAME, Location, safe_names
-from nomad_assets.profile.fields import MAX_COUNT, Count, Operational, Section, Share, Whole, given, merged, optional
+from nomad_assets.profile.fields import (
+    KIND,
+    MAX_COUNT,
+    Count,
+    Operational,
+    Section,
+    Share,
+    Whole,
+    given,
+    merged,
+    optional,
+)
 from nomad_assets.recipe.curation.rules import settings_of_all_rules
 from nomad_assets.recipe.evaluation.crossed import FEWEST_REPLICATES
 from nomad_assets.shipped import SHIPPED, shipped_path
@@ -375,7 +395,10 @@ class GridSettings(Section):
     selections: dict[str, SelectionSettings] = Field(default={})
     """Further choices of rows from each corpus, beside the one that `[curation]` makes: [grid.selections.NAME] with the keys
     that differ, such as band = "high", keep = 100 or seeds = 0. The corpus is not written again."""
-    replicates: Annotated[int, Field(ge=1, le=1000)] | Looks = 1
+    replicates: Annotated[
+        Annotated[int, Field(ge=1, le=1000), Tag(f"{KIND}number")] | Annotated[Looks, Tag(f"{KIND}looks")],
+        Discriminator(lambda value: f"{KIND}looks" if isinstance(value, dict | Looks) else f"{KIND}number"),
+    ] = 1
     """Repetitions of everything, each with other seed examples and other random seeds. All arms and the control of one
     replicate share them. With { start = 5, most = 12 } a run looks at the answer from the fifth on and ends once it is settled."""
 

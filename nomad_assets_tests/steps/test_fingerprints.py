@@ -39,7 +39,7 @@ ADDED = {
     "max_attempts": "max_attempts = 300",
     "sources": f"sources = [\n  {SOURCE},",
     "dtype": 'dtype = "float32"\nchat_template = "chatml"\nlicense = "mit"',
-    "response": 'response = { max_new_tokens = 24 }\nanswerer = "tiny-random"\nanswerer_chat_template = "chatml"',
+    "answerer": 'answerer = "tiny-random"\nanswerer_chat_template = "chatml"',
     "keep": 'keep = 8\nfilters = [{ use = "python:mine.py:short", name = "a", options = { a = 1 } }]\n'
     'verifiers = [{ use = "python:mine.py:short", name = "b", options = { a = 1 } }]',
 }

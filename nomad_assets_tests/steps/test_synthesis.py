@@ -1,6 +1,6 @@
 """The synthetic corpus: contract and check, and who answers."""
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -8,15 +8,20 @@ import pytest
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine.fingerprint import drift
+from nomad_assets.engine.listeners import Run
 from nomad_assets.engine.plan import plan
+from nomad_assets.engine.runner import run
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
+from nomad_assets.profile.sections import Sampling, Verifier
 from nomad_assets.recipe.generation.engine import Request
 from nomad_assets.recipe.generation.transformers_engine import TransformersEngine
 from nomad_assets.recipe.models.loading import load_tokenizer
 from nomad_assets.recipe.models.turns import Turns
 from nomad_assets.steps.synthesis import SyntheticCorpus, synthetic_corpus
+from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.damaged import CELL, Damaged
+from nomad_assets_tests.plugin_files import write_plugin
 from nomad_assets_tests.steps.right_tables import Breach, assert_counted_and_shown, breaches
 
 
@@ -48,50 +53,68 @@ def test_a_teacher_that_does_not_end_its_prompts(damaged: Damaged) -> None:
 # Who answers.
 
 
-@pytest.mark.parametrize("arm", ["masked", "unmasked"])
-def test_the_control_of_a_size_answers_the_prompts_of_all_its_arms(arm: str, finished) -> None:
-    cell, store = Cell(16, arm), finished.store
-    corpus = store.require("synthetic_corpus", cell)
-    rows = corpus.read("corpus.parquet").filter(prompt_end="completed").head(4)
-    assert rows.height
-    folder, settings = store.require("control_model", Cell(16)) / "model", finished.grid.arms[arm].synthesis
-    turns = Turns(load_tokenizer(folder), "control")
-    engine = TransformersEngine.load(
-        folder, batch_size=4, pad_id=turns.pad, precision=corpus.manifest.metrics["precision"]
-    )
-    for prompt, response, seed in rows.select("prompt", "response", "response_seed").iter_rows():
-        asked = Request(turns.response_context(turns.encode(prompt)), seed)
-        (made,) = engine.generate([asked], settings.response, {turns.response_end})
-        assert turns.decode(made.ids).strip() == response.strip()
-
-
-def answered_by(answerer: str, grid: Grid) -> Grid:
+def answered_by(answerer: str, grid: Grid, **changes) -> Grid:
     profile = grid.profile
-    return Grid(profile.model_copy(update={"synthesis": profile.synthesis.model_copy(update={"answerer": answerer})}))
+    synthesis = profile.synthesis.model_copy(update={"answerer": answerer, **changes})
+    return Grid(profile.model_copy(update={"synthesis": synthesis}))
 
 
-def without_control(finished, tmp_path: Path):
+def run_corpus(cell: Cell, grid: Grid, store: LocalStore) -> pl.DataFrame:
+    made = run(synthetic_corpus, cell, grid, store, [], Run("5a0ce5b2-0000-4000-8000-000000000000", "test"))
+    return made.artifact.read("corpus.parquet")
+
+
+@pytest.mark.parametrize("arm", ["masked", "unmasked"])
+def test_the_control_of_a_size_answers_the_prompts_of_all_its_arms(arm: str, finished, tmp_path: Path) -> None:
+    cell, store = Cell(16, arm), finished.copy(tmp_path)
+    before = store.require("synthetic_corpus", cell).read("corpus.parquet")
+    sampling = Sampling(max_new_tokens=24)
+    corpus = run_corpus(cell, answered_by("control", finished.grid), store)
+    rows = corpus.filter(prompt_end="completed")
+    shared = before["attempt"].max() + 1
+    texts = [table.filter(pl.col("attempt") < shared)["prompt"].to_list() for table in (before, corpus)]
+    assert texts[0] == texts[1], "the teacher writes the prompts as before"
+    folder = store.require("control_model", Cell(16)) / "model"
+    turns = Turns(load_tokenizer(folder), "control")
+    engine = TransformersEngine.load(folder, batch_size=16, pad_id=turns.pad, precision="fp32")
+    asked = [
+        Request(turns.response_context(turns.encode(prompt)), seed)
+        for prompt, seed in rows.select("prompt", "response_seed").iter_rows()
+    ]
+    said = [turns.decode(one.ids) for one in engine.generate(asked, sampling, {turns.response_end})]
+    assert [text.strip() for text in said] == [text.strip() for text in rows["response"]]
+
+
+def without_control(finished, tmp_path: Path) -> LocalStore:
     store = finished.copy(tmp_path)
     for version in store.versions("control_model", Cell(8)):
-        (version / "manifest.json").unlink()
+        shutil.rmtree(version.path)
     return store
 
 
 def test_a_corpus_hangs_on_the_control_only_where_that_one_answers(finished, tmp_path: Path) -> None:
     cell, store, lost = Cell(8, "unmasked"), finished.store, without_control(finished, tmp_path)
-    common, own = finished.grid, answered_by("teacher", finished.grid)
+    own, common = finished.grid, answered_by("control", finished.grid)
     assert ("control_model", Cell(8)) in plan(synthetic_corpus, cell, common, store).parents
     with pytest.raises(NomadError, match="control_model"):
         plan(synthetic_corpus, cell, common, lost)
     assert plan(synthetic_corpus, cell, own, lost).wanted == plan(synthetic_corpus, cell, own, store).wanted
     manifest = store.require("synthetic_corpus", cell).manifest
-    reasons = [str(change) for change in drift(manifest, plan(synthetic_corpus, cell, own, store).wanted)]
-    assert reasons == ["synthesis.answerer control → teacher", "control_model [8] has gone"]
+    reasons = [str(change) for change in drift(manifest, plan(synthetic_corpus, cell, common, store).wanted)]
+    assert reasons == ["synthesis.answerer teacher → control", "control_model [8] is new"]
 
 
-def test_a_control_that_came_out_differently_makes_its_corpora_out_of_date(finished) -> None:
-    cell, store = Cell(8, "unmasked"), finished.store
-    manifest = store.require("synthetic_corpus", cell).manifest
-    wanted = plan(synthetic_corpus, cell, finished.grid, store).wanted
-    other = replace(wanted, reads={**wanted.reads, "control_model/8": "0" * 64}, digest="0" * 64)
-    assert [str(change) for change in drift(manifest, other)] == ["control_model [8] changed"]
+def test_sampling_stops_at_what_a_verifier_of_the_profile_finds_right(finished, tmp_path: Path) -> None:
+    write_plugin(tmp_path, "def even(row):\n    return len(row['response']) % 2 == 0\n")
+    profile = finished.grid.profile
+    curation = profile.curation.model_copy(update={"verifiers": [Verifier(use="python:mine.py:even")]})
+    changed = profile.model_copy(update={"curation": curation, "folder": tmp_path})
+    grid = answered_by("teacher", Grid(changed), responses_per_prompt=3, stop_at_right="even")
+    corpus = run_corpus(Cell(16, "unmasked"), grid, finished.copy(tmp_path))
+    answered = corpus.filter(prompt_end="completed")
+    assert answered.height < 3 * answered["attempt"].n_unique()
+    for rows in answered.partition_by("attempt"):
+        right = [
+            end == "completed" and len(text) % 2 == 0 for end, text in rows.select("response_end", "response").rows()
+        ]
+        assert not any(right[:-1]) and (right[-1] or len(right) == 3)

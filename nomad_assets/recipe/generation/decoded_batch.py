@@ -40,6 +40,12 @@ class Batch:
         self.uniform = self._draws(names)
         with torch.inference_mode():
             self.logits, self.cache = self._prefill_once(contexts)
+        self.first = {
+            number: logits
+            for (number, _), logits in zip(names, self.logits, strict=True)
+            if len(series[number].seeds) > 1
+        }
+        """Logits behind the context (V,) of each series that may go on here."""
 
     def __len__(self) -> int:
         """Rows still being written."""
@@ -64,6 +70,8 @@ class Batch:
                 mine.keys, mine.values = together(mine.keys, new.keys, 2), together(mine.values, new.values, 2)
             self.mask = together(self.mask, other.mask, 1)
             self.logits = torch.cat([self.logits, other.logits])
+            going_on = {name[0] for name in (*self.names, *other.names)}
+            self.first = {n: logits for n, logits in (self.first | other.first).items() if n in going_on}
             self.uniform = None if self.uniform is None else torch.cat([self.uniform, other.uniform])
         self.names, self.new_ids = self.names + other.names, self.new_ids + other.new_ids
         return self
@@ -74,18 +82,20 @@ class Batch:
         import torch
 
         with torch.inference_mode():
-            chosen = self._choose()
-            restarts: list[tuple[int, Name]] = []
-            for place, (name, token, ids) in enumerate(zip(self.names, chosen.tolist(), self.new_ids, strict=True)):
-                if name is None:
-                    continue
-                if token not in self.stop_ids:
-                    ids.append(token)
-                if token in self.stop_ids or len(ids) == self.sampling.max_new_tokens:
-                    self.names[place] = None
-                    restarts += [(place, other) for other in on_end(name, Generation(ids, token in self.stop_ids))]
-            if restarts:
-                chosen = self._restart(restarts, chosen)
+            chosen = self._choose(self.logits, range(len(self.names)))
+            places = self._running()
+            while places:
+                restarts: list[tuple[int, Name]] = []
+                tokens = chosen.tolist()
+                for place in places:
+                    name, token, ids = self.names[place], tokens[place], self.new_ids[place]
+                    if token not in self.stop_ids:
+                        ids.append(token)
+                    if token in self.stop_ids or len(ids) == self.sampling.max_new_tokens:
+                        self.names[place] = None
+                        restarts += [(place, other) for other in on_end(name, Generation(ids, token in self.stop_ids))]
+                # Rows that start here write their first token at once, and may end with it.
+                chosen, places = self._restart(restarts, chosen) if restarts else (chosen, [])
             staying = self._running()
             if len(staying) <= LEAVE_AT * len(self.names):
                 chosen = chosen[self._keep(staying)]
@@ -97,32 +107,33 @@ class Batch:
                     past_key_values=self.cache, use_cache=True, logits_to_keep=1,
                 ).logits[:, -1]  # fmt: skip
 
-    def _restart(self, restarts: list[tuple[int, Name]], chosen: "torch.Tensor") -> "torch.Tensor":
+    def _restart(self, restarts: list[tuple[int, Name]], chosen: "torch.Tensor") -> tuple["torch.Tensor", list[int]]:
         """Put rows (place of an ended row, name of a new one of its series) where that one ended, or behind all others where
-        it has several successors. The token that each row is fed next, (R,): the last one of its context, whose output is then
-        the logits of the first new one. What the cache holds of the context before it moves to the right edge."""
-        copies = [place for number, (place, _) in enumerate(restarts) if place in {p for p, _ in restarts[:number]}]
+        it has several successors. What the cache holds of the context moves to the right edge. The tokens chosen in this
+        step (R,), with the first ones of these rows, and the places of these."""
+        import torch
+
+        sources = [source for source, _ in restarts]
+        copies = [source for number, source in enumerate(sources) if source in sources[:number]]
         if copies:
-            rows = [*range(len(self.names)), *copies]
-            chosen = chosen[self._keep(rows)]
+            chosen = chosen[self._keep([*range(len(self.names)), *copies])]
         free = iter(range(len(self.names) - len(copies), len(self.names)))
-        taken: set[int] = set()
+        places = [next(free) if source in sources[:number] else source for number, source in enumerate(sources)]
         uniform = self._draws([name for _, name in restarts])
-        for number, (source, name) in enumerate(restarts):
-            place = next(free) if source in taken else source
-            taken.add(source)
-            context = self.series[name[0]].context
-            kept, first = len(context) - 1, int(self.mask[place].nonzero()[0])
+        for number, (place, (_, name)) in enumerate(zip(places, restarts, strict=True)):
+            size, begin = len(self.series[name[0]].context), int(self.mask[place].nonzero()[0])
             for layer in self.cache.layers:
                 for part in (layer.keys, layer.values):
-                    part[place, :, part.shape[2] - kept :] = part[place, :, first : first + kept].clone()
+                    part[place, :, -size:] = part[place, :, begin : begin + size].clone()
             self.mask[place] = 0
-            self.mask[place, self.mask.shape[1] - kept :] = 1
-            chosen[place] = context[-1]
+            self.mask[place, -size:] = 1
             self.names[place], self.new_ids[place] = name, []
             if uniform is not None:
                 self.uniform[place] = uniform[number]
-        return chosen
+        chosen[torch.tensor(places, device=self.device)] = self._choose(
+            torch.stack([self.first[name[0]] for _, name in restarts]), places
+        )
+        return chosen, places
 
     def _draws(self, names: list[Name]) -> "torch.Tensor | None":
         """The uniform draws of each row, (R, most new tokens): from its seed alone. None where sampling is greedy."""
@@ -203,17 +214,17 @@ class Batch:
             )
         return logits, cache
 
-    def _choose(self) -> "torch.Tensor":
-        """Next token per row, (R,): greedy, or by inverting the cumulative distribution at the row's own uniform draw."""
+    def _choose(self, logits: "torch.Tensor", places: Sequence[int]) -> "torch.Tensor":
+        """Next token of the rows at these places, (n,), from their logits (n, V): greedy, or by inverting the cumulative
+        distribution at the row's own uniform draw."""
         import torch
 
         if self.uniform is None:
-            return self.logits.argmax(-1)
-        probabilities = torch.softmax(self.logits.float() / self.sampling.temperature, -1)
-        written = torch.tensor(
-            [[min(len(ids), self.sampling.max_new_tokens - 1)] for ids in self.new_ids], device=self.device
-        )
-        uniform = self.uniform.gather(1, written).float()
+            return logits.argmax(-1)
+        probabilities = torch.softmax(logits.float() / self.sampling.temperature, -1)
+        most = self.sampling.max_new_tokens - 1
+        written = [min(len(self.new_ids[place]), most) for place in places]
+        uniform = self.uniform[list(places), written].unsqueeze(1).float()
         last = probabilities.shape[-1] - 1
         if self.sampling.top_p >= 1:
             cumulative = probabilities.cumsum(-1)
