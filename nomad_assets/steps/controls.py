@@ -28,6 +28,9 @@ from nomad_assets.steps.seeds import PoolHead, SeedExamples
 from nomad_assets.steps.students import GOLD_KEYS, gold_of, like_every_student, student_model
 
 
+TUNED = "seeds_tuned"
+
+
 class Tuning(Section):
     """The numbers of epochs to choose among, and how that is scored."""
 
@@ -65,9 +68,9 @@ class ControlConfig(Config):
     dtype: str
     """Storage type of the weights."""
     tuning: Tuning | None
-    """Of the control that is called `seeds_tuned`."""
+    """Of the control of that name alone."""
     answering: Answering | None
-    """Of the control that is called `new_answers`."""
+    """Likewise."""
 
     @classmethod
     def of(cls, grid, cell: Cell, withdrawn: Mapping[str, dict]) -> "ControlConfig":
@@ -79,7 +82,7 @@ class ControlConfig(Config):
             gold=PoolHead.of(grid, cell, gold + keep if name == "gold" else gold),
             prompt_loss_weight=controls.prompt_loss_student if name == "prompt_loss_student" else 0.0,
             dtype=profile.base_model.dtype,
-            tuning=Tuning.of(profile) if name == "seeds_tuned" else None,
+            tuning=Tuning.of(profile) if name == TUNED else None,
             answering=Answering(
                 each=controls.new_answers, most=keep, sampling=profile.synthesis.response, evaluation=profile.evaluation
             ) if name == "new_answers" else None,
@@ -92,8 +95,12 @@ def gold_rows(pool: pl.DataFrame, config: ControlConfig) -> pl.DataFrame:
 
 
 def dev_questions(questions: pl.DataFrame, config: ControlConfig) -> pl.DataFrame:
-    """The questions that epochs are chosen on; none where nothing is chosen."""
-    return questions.filter(split="dev") if config.tuning else questions.clear()
+    """The questions that epochs are chosen on."""
+    return questions.filter(split="dev")
+
+
+def is_tuned(grid, cell: Cell) -> bool:
+    return cell.variant == TUNED
 
 
 ASKED = ("id", "benchmark", "question", "answers", "reference")
@@ -104,7 +111,7 @@ ASKED = ("id", "benchmark", "question", "answers", "reference")
     inputs={
         "seed_examples": Read({SeedExamples: View(EXAMPLES.columns, gold_rows)}),
         "base_model": Read(files=(MODEL,)),
-        "benchmark_questions": Read({BenchmarkQuestions: View(ASKED, dev_questions)}),
+        "benchmark_questions": Read({BenchmarkQuestions: View(ASKED, dev_questions)}, when=is_tuned),
     },
     tables=TRAINED, files=(MODEL,), version="5", group="students", kinds=("huggingface", "pytorch"), heavy=True,
 )  # fmt: skip
