@@ -27,7 +27,6 @@ from nomad_assets.steps.scores import scoring_of
 from nomad_assets.steps.seeds import PoolHead, SeedExamples
 from nomad_assets.steps.students import GOLD_KEYS, gold_of, like_every_student, student_model
 
-
 TUNED = "seeds_tuned"
 
 
