@@ -55,19 +55,41 @@ def looked_at(world: World, plan: tuple[Look, ...], worlds: int, seed: int) -> t
     return shown / worlds, futile / worlds, made / worlds
 
 
+KINDS = {
+    "right or wrong": {}, "right or wrong, 10 a template": {"per_cluster": 10},
+    "log-probability": {"flips": 0.0}, "log-probability, 10 a template": {"flips": 0.0, "per_cluster": 10},
+}  # fmt: skip
+
+
+def table_of_looks(worlds: int) -> None:
+    print("| replicates = { start = 5, most = 12 } | questions | true difference | shown | futile | replicates made |")
+    print("|---|---|---|---|---|---|")
+    plan = looks(5, 12)
+    for kind, settings in KINDS.items():
+        for questions in (80, 250):
+            for size in (0.0, 0.10):
+                world = dataclasses.replace(World(12, questions, **settings), difference=size)
+                shown, futile, made = looked_at(world, plan, worlds, questions)
+                print(
+                    f"| {kind} | {questions} | {100 * size:.0f} points | {shown:.1%} | {futile:.1%} | {made:.1f} |",
+                    flush=True,
+                )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=int, default=2000)
-    worlds = parser.parse_args().worlds
+    parser.add_argument("--looks", action="store_true", help="only the table of looks while replicates are made")
+    arguments = parser.parse_args()
+    worlds = arguments.worlds
+    if arguments.looks:
+        table_of_looks(worlds)
+        return
     print(
         "| true difference 0 | replicates | questions | wrong at 5% | 95% interval holds 0 | questions alone: wrong |"
     )
     print("|---|---|---|---|---|---|")
-    kinds = {
-        "right or wrong": {}, "right or wrong, 10 a template": {"per_cluster": 10},
-        "log-probability": {"flips": 0.0}, "log-probability, 10 a template": {"flips": 0.0, "per_cluster": 10},
-    }  # fmt: skip
-    for kind, settings in kinds.items():
+    for kind, settings in KINDS.items():
         for number, (replicates, questions) in enumerate(SHAPES):
             world = World(replicates, questions, **settings)
             wrong, held, old = verdicts(world, worlds, number)
@@ -84,19 +106,6 @@ def main() -> None:
             f"| right or wrong | {replicates} | {questions} | {' | '.join(f'{cell:.0%}' for cell in cells)} |",
             flush=True,
         )
-    print(
-        "\n| replicates = { start = 5, most = 12 } | questions | true difference | shown | futile | replicates made |\n|---|---|---|---|---|---|"
-    )
-    plan = looks(5, 12)
-    for kind, settings in kinds.items():
-        for questions in (80, 250):
-            for size in (0.0, 0.10):
-                world = dataclasses.replace(World(12, questions, **settings), difference=size)
-                shown, futile, made = looked_at(world, plan, worlds // 2, questions)
-                print(
-                    f"| {kind} | {questions} | {100 * size:.0f} points | {shown:.1%} | {futile:.1%} | {made:.1f} |",
-                    flush=True,
-                )
 
 
 if __name__ == "__main__":
