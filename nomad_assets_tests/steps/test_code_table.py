@@ -49,7 +49,7 @@ def test_a_changed_loss_concerns_every_trained_model(monkeypatch) -> None:
     changed(
         monkeypatch, "nomad_assets.recipe.training.trainer", "batch['weights'] / total_weight", "batch['weights'] / 2"
     )
-    assert steps_that_differ() == {"teacher_model", "student_model", "control_model"}
+    assert steps_that_differ() == {"teacher_model", "student_model", "control_model", "headroom_scores"}
 
 
 def test_the_choice_of_rows_is_code_of_the_step_that_reads(monkeypatch) -> None:

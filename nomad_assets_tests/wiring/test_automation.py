@@ -63,7 +63,7 @@ def test_everything_is_off_by_default(definitions: dg.Definitions) -> None:
 
 
 def over(what: Over) -> list[str]:
-    return [step.name for step in GRAPH.values() if step.over is what]
+    return [step.name for step in GRAPH.values() if step.over is what and not step.asked]
 
 
 REPORT = "recipe_report"

@@ -10,7 +10,7 @@ log-probability of the answer, corrected for there being two (Holm). With fewer 
 is called, and only where every replicate agrees; with one replicate, or on fewer than six clusters of questions, none is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -121,8 +121,10 @@ class Findings:
         return values, first["cluster"].to_list(), first["benchmark"].to_list()
 
     def score(self, at: At) -> Crossed:
-        """The mean score of a point with its interval, over replicates and questions."""
-        return crossed(*self.values(at))
+        """The mean score of a point with its interval, over replicates and questions, within what a score can be."""
+        found = crossed(*self.values(at))
+        least, most = (-np.inf, 0.0) if at[2] == LOG_PROBABILITY else (0.0, 1.0)
+        return replace(found, low=max(found.low, least), high=min(found.high, most))
 
     def by_replicate(self, at: At) -> list[float]:
         """The mean over benchmarks in each replicate."""

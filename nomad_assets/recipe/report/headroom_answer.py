@@ -30,8 +30,10 @@ def answer(findings: Findings) -> list[Block]:
 def row_of(contrast: Contrast) -> dict:
     """A difference as the words of `formatting` take it."""
     found = contrast.found
-    unit = "nats" if contrast.metric == LOG_PROBABILITY else "share"
-    return {"unit": unit, "difference": found.mean, "low": found.low, "high": found.high}
+    if contrast.metric == LOG_PROBABILITY:
+        return {"unit": "nats", "difference": found.mean, "low": found.low, "high": found.high}
+    # A difference of shares ends at a hundred points, which an interval of few replicates does not know.
+    return {"unit": "share", "difference": found.mean, "low": max(found.low, -1.0), "high": min(found.high, 1.0)}
 
 
 def gap(contrast: Contrast, *, brief: bool = False) -> str:

@@ -112,6 +112,11 @@ def test_two_measures_that_contradict_each_other_call_nothing() -> None:
     assert found.rise.call == "open" and found.verdict == "cannot tell"
 
 
+def test_an_interval_ends_where_scores_do() -> None:
+    found = findings(replace(RISING, rows=(0.1, 0.3, 0.4, 0.97), luck=0.3, replicates=2))
+    assert found.score(("rows", 200, "right")).high == 1.0 and found.score(("rows", 200, "answer_logprob")).high == 0.0
+
+
 def test_agreement_says_what_is_kept_and_how_often_it_is_right() -> None:
     scores = RISING.scores()
     kept, right = Findings(scores, MARGIN).agreeing(8)
