@@ -40,7 +40,7 @@ ADDED = {
     "dtype": 'dtype = "float32"\nchat_template = "chatml"\nlicense = "mit"',
     "answerer": 'answerer = "tiny-random"\nanswerer_chat_template = "chatml"',
     "keep": 'keep = 8\nfilters = [{ use = "python:mine.py:short", name = "a", options = { a = 1 } }]\n'
-    'verifiers = [{ use = "python:mine.py:short", name = "b", options = { a = 1 } }]',
+    'verifiers = [{ use = "python:mine.py:short", name = "b", options = { a = 1 }, scorer = "gsm8k" }]',
 }
 BENCHMARKS = f"""
 [benchmarks.local]
@@ -138,6 +138,8 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "grid.arms.*.shots": (3, {"synthetic_corpus"}),
     **training("grid.arms.*.teacher", {"teacher_model"}),
     **synthesis("grid.arms.*.synthesis"),
+    "grid.arms.*.synthesis.stop_at_agreement": (None, {"synthetic_corpus"}),
+    "grid.arms.*.synthesis.stop_at_right": (None, {"synthetic_corpus"}),
     **training("teacher", {"teacher_model"}),
     **synthesis("synthesis"),
     "curation.keep": (9, CURATED | STUDENTS | REPORT),
@@ -154,7 +156,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "curation.embedder": ("hf://owner/name", CURATED | REPORT),
     **rules("curation.filters.*"),
     **rules("curation.verifiers.*"),
-    "curation.verifiers.*.scorer": ("gsm8k", CURATED),
+    "curation.verifiers.*.scorer": ("triviaqa", CURATED),
     "curation.verifiers.*.unverifiable": ("keep", CURATED),
     **training("student", STUDENTS),
     "student.seeds": (0, {"curated_corpus", *STUDENTS, *REPORT}),  # curation may then keep no empty corpus
@@ -174,11 +176,12 @@ KEYS: dict[str, tuple[object, set[str]]] = {
 
 
 ARMS = {
-    "unmasked": {"shots": 2},
+    "unmasked": {"shots": 2, "synthesis": {"stop_at_right": "b"}},
     "masked": {
         "prompt_loss": 0.25,
         "teacher": {**load_profile("smoke").teacher.model_dump(), "steps": 5},
-        "synthesis": {**load_profile("smoke").synthesis.model_dump(), "answerer": "tiny-random", "answerer_chat_template": "chatml"},
+        "synthesis": {**load_profile("smoke").synthesis.model_dump(), "answerer": "tiny-random", "answerer_chat_template": "chatml",
+                      "stop_at_agreement": 0.0},
     },
 }  # fmt: skip
 
@@ -267,7 +270,7 @@ def test_the_content_of_a_file_counts_and_its_time_does_not(
     ("key", "expected"),
     [
         ("base_model.source", {"base_model"}),
-        ("synthesis.answerer", {"synthetic_corpus", *REPORT}),
+        ("synthesis.answerer", {"synthetic_corpus"}),
         ("curation.embedder", {"curated_corpus"}),
     ],
 )
