@@ -95,11 +95,12 @@ def _counted(value: Any, prefix: str) -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
-def declared_parts(step: Step) -> set[tuple[str, str]]:
-    """(parent, contract, file or figure) of everything that a step declares as read."""
+def declared_parts(step: Step, grid: Grid, cell: Cell) -> set[tuple[str, str]]:
+    """(parent, contract, file or figure) of everything that a step declares as read in a cell."""
     return {
         (parent, name)
         for parent, read in step.inputs.items()
+        if read.when is None or read.when(grid, cell)
         for name in (*(table.__name__ for table in read.tables), *(file.name for file in read.files), *read.facts)
     }
 

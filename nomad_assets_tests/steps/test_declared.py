@@ -50,7 +50,7 @@ def test_a_step_makes_the_same_from_what_it_declares_and_looks_at_all_of_it(
     stored = finished.store.require(name, cell).manifest
     assert ran.artifact.manifest.files == stored.files
     assert ran.artifact.manifest.content_digest == stored.content_digest
-    assert ran.parts == declared_parts(step)
+    assert ran.parts == declared_parts(step, finished.grid, cell)
     assert declared_keys(ran.config) - ran.keys == NOT_LOOKED_AT.get(name, set())
 
 

@@ -41,7 +41,7 @@ ADDED = {
     "dtype": 'dtype = "float32"\nchat_template = "chatml"\nlicense = "mit"',
     "answerer": 'answerer = "tiny-random"\nanswerer_chat_template = "chatml"',
     "keep": 'keep = 8\nfilters = [{ use = "python:mine.py:short", name = "a", options = { a = 1 } }]\n'
-    'verifiers = [{ use = "python:mine.py:short", name = "b", options = { a = 1 } }]',
+    'verifiers = [{ use = "python:mine.py:short", name = "b", options = { a = 1 }, scorer = "gsm8k" }]',
 }
 BENCHMARKS = f"""
 [benchmarks.local]
@@ -143,6 +143,8 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "grid.arms.*.shots": (3, {"synthetic_corpus"}),
     **training("grid.arms.*.teacher", {"teacher_model"}),
     **synthesis("grid.arms.*.synthesis"),
+    "grid.arms.*.synthesis.stop_at_agreement": (None, {"synthetic_corpus"}),
+    "grid.arms.*.synthesis.stop_at_right": (None, {"synthetic_corpus"}),
     **training("teacher", {"teacher_model"}),
     **synthesis("synthesis"),
     "curation.keep": (9, CURATED | STUDENTS | REPORT),
@@ -160,7 +162,7 @@ KEYS: dict[str, tuple[object, set[str]]] = {
     "curation.embedder": ("hf://owner/name", CURATED | REPORT),
     **rules("curation.filters.*"),
     **rules("curation.verifiers.*"),
-    "curation.verifiers.*.scorer": ("gsm8k", CURATED),
+    "curation.verifiers.*.scorer": ("triviaqa", CURATED),
     "curation.verifiers.*.unverifiable": ("keep", CURATED),
     **training("student", TRAINED_ALIKE) | {"student.learning_rate": (0.5, TRAINED_ALIKE | HEADROOM_PAGE)},
     "student.seeds": (0, {"curated_corpus", *STUDENTS, *REPORT}),  # curation may then keep no empty corpus
@@ -208,11 +210,12 @@ KEYS |= {
 
 CONTROLS = {"seeds_tuned": [1.0, 2.0], "prompt_loss_student": 0.5, "new_answers": 2, "gold": True, "shuffled": False}
 ARMS = {
-    "unmasked": {"shots": 2},
+    "unmasked": {"shots": 2, "synthesis": {"stop_at_right": "b"}},
     "masked": {
         "prompt_loss": 0.25,
         "teacher": {**load_profile("smoke").teacher.model_dump(), "steps": 5},
-        "synthesis": {**load_profile("smoke").synthesis.model_dump(), "answerer": "tiny-random", "answerer_chat_template": "chatml"},
+        "synthesis": {**load_profile("smoke").synthesis.model_dump(), "answerer": "tiny-random", "answerer_chat_template": "chatml",
+                      "stop_at_agreement": 0.0},
     },
 }  # fmt: skip
 
@@ -325,7 +328,7 @@ def test_the_content_of_a_file_counts_and_its_time_does_not(
     ("key", "expected"),
     [
         ("base_model.source", {"base_model"}),
-        ("synthesis.answerer", {"synthetic_corpus", *REPORT}),
+        ("synthesis.answerer", {"synthetic_corpus"}),
         ("curation.embedder", {"curated_corpus"}),
     ],
 )
