@@ -79,6 +79,20 @@ class Grid:
         """The others."""
         return [(step, cell) for step in self.graph.values() if step.asked for cell in self.members(step.over)]
 
+    def wanted(self, until: str | None) -> set[str]:
+        """What a run makes: `until` and everything that some cell reads for it, or all but what has to be asked for.
+
+        Raises KeyError on an unknown name.
+        """
+        if until is None:
+            return {step.name for step in self.graph.values() if not step.asked}
+        step = self.graph[until]
+        read = [
+            name for name, needed in step.inputs.items()
+            if needed.when is None or any(needed.when(self, cell) for cell in self.members(step.over))
+        ]  # fmt: skip
+        return {until}.union(*(self.wanted(name) for name in read))
+
     def comes_to(self, over: Over, place: Cell, cell: Cell) -> bool:
         """Whether what is made for `over` in a place belongs to a run of a cell: it lies in the cell, or is read there."""
         return cell.covers(place) or place == cell.at(over)

@@ -76,7 +76,7 @@ def _wanted(grid: Grid, cells: Sequence[str], until: str | None) -> list[tuple[S
     if until is not None and until not in grid.graph:
         raise NomadError(f"until = {until!r}: unknown asset; known: {', '.join(grid.graph)}")
     chosen = [grid.parse(text) for text in cells] or [Cell()]
-    names = grid.graph.wanted(until)
+    names = grid.wanted(until)
     found = [
         (stage, step, place)
         for stage, steps in stages_of(grid).items()

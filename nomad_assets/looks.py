@@ -2,10 +2,12 @@
 
 from nomad_assets.cells import Cell
 from nomad_assets.engine.inputs import Inputs
+from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
 from nomad_assets.recipe.evaluation.looks import Taken, looks_taken
 from nomad_assets.recipe.report.comparisons import RIVALS
 from nomad_assets.steps.report import results_of
+from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
 
 READ = ("student_scores", "control_scores", "benchmark_questions")
@@ -17,12 +19,22 @@ def taken(grid: Grid, store: Store) -> list[Taken]:
     if plan is None or step is None:
         return []
     places = [place for place in grid.places(step, Cell()) if place[0] in READ]
-    found = {place: artifact for place in places if (artifact := store.current(*place)) is not None}
+    found = {place: artifact for place in places if (artifact := _readable(store, place)) is not None}
     if not any(name == "student_scores" for name, _ in found):
         return []
     config = step.config.of(grid, Cell(), {})
-    results = results_of(config, Inputs(step, grid.graph, config, found, places))
+    try:
+        results = results_of(config, Inputs(step, grid.graph, config, found, places))
+    except NomadError:
+        return []  # damaged: those say so who need it
     return looks_taken(results, plan.start, plan.most, RIVALS)
+
+
+def _readable(store: Store, place: tuple[str, Cell]) -> Artifact | None:
+    try:
+        return store.current(*place)
+    except NomadError:
+        return None
 
 
 def settled(grid: Grid, store: Store) -> Taken | None:

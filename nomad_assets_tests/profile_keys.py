@@ -57,4 +57,6 @@ def changed(profile: Profile, key: str, value: JsonValue) -> Profile:
 
 
 def _inside(place: object, name: str) -> object:
+    if name == ANY and place:
+        return next(iter(place.values() if isinstance(place, dict) else place))
     return place.get(name) if isinstance(place, dict) else None

@@ -130,7 +130,7 @@ def test_a_cell_has_labels():
         "variant": None,
         "prompt_loss": 0.5,
     }
-    assert grid.labels(Cell(8)) == {"train_size": 8, "replicate": 0, "arm": None, "prompt_loss": None}
+    assert grid.labels(Cell(8)) == {"train_size": 8, "replicate": 0, "arm": None, "variant": None, "prompt_loss": None}
     assert set(grid.labels(Cell()).values()) == {None}
 
 
@@ -269,3 +269,11 @@ def test_tuned_epochs_need_questions_to_be_chosen_on():
     }
     with pytest.raises(ValueError, match=r"controls\.seeds_tuned chooses on dev questions, and no benchmark"):
         Profile.model_validate(data)
+
+
+def test_a_run_makes_what_some_cell_reads_and_nothing_that_has_to_be_asked_for():
+    grid = grid_with()
+    assert grid.wanted(None) == set(grid.graph) - {"headroom_scores", "headroom_report"}
+    assert "control_model" not in grid.wanted("student_model"), "each teacher of this profile answers its own prompts"
+    answered = Grid(changed(SMOKE, "synthesis.answerer", "control"))
+    assert "control_model" in answered.wanted("student_model")

@@ -143,7 +143,7 @@ def test_a_profile_without_plug_ins_names_none(profile) -> None:
         ({"filters": "{ use = 'parrot' }"}, "curation.filters.0.use = 'parrot'", "nomad_assets.filters (question)"),
         ({"filters": "{ use = 'python:mine.txt:f' }"}, "curation.filters.0.use", "python:FILE.py:NAME"),
         ({"filters": "{ use = 'python:mine.py' }"}, "curation.filters.0.use", "python:FILE.py:NAME"),
-        ({"filters": "{ use = 'question', option = {} }"}, "curation.filters.0.option", "unknown key; accepted here: use, name, options"),
+        ({"filters": "{ use = 'question', option = {} }"}, "curation.filters.0.option", "unknown key; accepted here: seconds, use, name, options"),
         ({"filters": "{ use = 'question' }, { use = 'question' }"}, "curation.filters", "two are named 'question'; give each a `name`"),
         ({"filters": "{ use = 'question', name = 'a/b' }"}, "curation.filters", "use letters, digits"),
         ({"filters": "{ use = 'question', options = { most = nan } }"}, "curation.filters.0.options.most", "finite number"),

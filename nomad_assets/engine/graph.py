@@ -45,12 +45,6 @@ class Graph(Mapping[str, Step]):
         gathering = [step for step in usual if self._gathers(step.name)]
         return [*found, gathering, [step for step in self.values() if step.asked]]
 
-    def wanted(self, until: str | None) -> set[str]:
-        """What a run makes: `until` and everything before it, or all but what has to be asked for. Raises KeyError."""
-        if until is None:
-            return {step.name for step in self.values() if not step.asked}
-        return {until} | self.ancestors(until)
-
     def _gathers(self, name: str) -> bool:
         """Whether a step of the whole grid is made from steps of its cells or sizes."""
         above = self.ancestors(name) | {name}
@@ -99,7 +93,9 @@ class Graph(Mapping[str, Step]):
         parent, _, column = source.rpartition(".")
         if parent:
             return [(parent, column)] if parent in step.inputs else []
-        return [(name, column) for name, read in step.inputs.items() if column in self._read_columns(name, read)]
+        # What only some cells read is no source of a column in all of them.
+        always = {name: read for name, read in step.inputs.items() if read.when is None}
+        return [(name, column) for name, read in always.items() if column in self._read_columns(name, read)]
 
     def _read_columns(self, name: str, read: Read) -> set[str]:
         main = self[name].main

@@ -25,6 +25,7 @@ EXPLAINED = {
     "student": "How students are trained, on what was kept.",
     "controls": "Further students without a teacher's rows, which tell what those rows are worth.",
     "evaluation": "How students answer the benchmarks.",
+    "report": "What the report makes of a difference.",
     "headroom": "What `nomad-assets headroom` measures, before any teacher is trained, to tell whether synthetic data can help.",
     "checks": "When a check warns.",
     "automation": "What Dagster does by itself, once it is switched on in the UI.",

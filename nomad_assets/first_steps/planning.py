@@ -8,6 +8,7 @@ import polars as pl
 
 from nomad_assets.cells import Cell, Over
 from nomad_assets.engine.step import Step
+from nomad_assets.engine.tables import Table
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
 from nomad_assets.recipe.evaluation.benchmarks import primary
@@ -75,9 +76,9 @@ def planned(grid: Grid, store: Store) -> Planned:
 def _questions(grid: Grid, store: Store) -> pl.DataFrame | None:
     """The local questions: benchmark, id, cluster and split; those of the last run, where there was one."""
     step = grid.graph["benchmark_questions"]
-    artifact = _known(store, step, Cell())
-    if artifact is not None:
-        return artifact.read(step.file_of(BenchmarkQuestions), ["id", "benchmark", "cluster", "split"])
+    stored = _read(store, step, Cell(), BenchmarkQuestions, ["id", "benchmark", "cluster", "split"])
+    if stored is not None:
+        return stored
     local = local_benchmarks(grid.profile)
     if not local or any(b.source.path.startswith(("hf://", "python:", "plugin:")) for b in local):
         return None
@@ -120,10 +121,9 @@ def _difference(grid: Grid, store: Store, cell: Cell, test: pl.DataFrame) -> pl.
     tables = []
     for asset in ("student_scores", "control_scores"):
         step = grid.graph[asset]
-        artifact = _known(store, step, cell.at(step.over))
-        if artifact is None:
+        results = _read(store, step, cell.at(step.over), QuestionResults)
+        if results is None:
             return None
-        results = artifact.read(step.file_of(QuestionResults))
         metrics = results.group_by("benchmark").agg(pl.col("metric").unique(maintain_order=True)).iter_rows()
         chosen = pl.DataFrame(
             [(name, primary(found)) for name, found in metrics], schema=["benchmark", "metric"], orient="row"
@@ -158,3 +158,16 @@ def _known(store: Store, step: Step, cell: Cell) -> Artifact | None:
     except NomadError:
         return None  # its manifest cannot be read
     return artifact if artifact is not None and artifact.manifest.code_version == step.version else None
+
+
+def _read(
+    store: Store, step: Step, cell: Cell, table: type[Table], columns: list[str] | None = None
+) -> pl.DataFrame | None:
+    """A stored table; None where it is not there or damaged, which those say who need it."""
+    artifact = _known(store, step, cell)
+    if artifact is None:
+        return None
+    try:
+        return artifact.read(step.file_of(table), columns)
+    except (FileNotFoundError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None

@@ -393,8 +393,8 @@ class GridSettings(Section):
     """Further arms, or more settings of those above: [grid.arms.NAME] with `prompt_loss`, or `shots` for the untouched model
     with examples in context, and keys of `teacher` and `synthesis` that differ."""
     selections: dict[str, SelectionSettings] = Field(default={})
-    """Further choices of rows from each corpus, beside the one that `[curation]` makes: [grid.selections.NAME] with the keys
-    that differ, such as band = "high", keep = 100 or seeds = 0. The corpus is not written again."""
+    """Further choices of rows from each corpus: [grid.selections.NAME] with the keys of the section on curation that differ,
+    such as band = "high" or keep = 100, and `seeds` or `order` of that on students. The corpus is not written again."""
     replicates: Annotated[
         Annotated[int, Field(ge=1, le=1000), Tag(f"{KIND}number")] | Annotated[Looks, Tag(f"{KIND}looks")],
         Discriminator(lambda value: f"{KIND}looks" if isinstance(value, dict | Looks) else f"{KIND}number"),

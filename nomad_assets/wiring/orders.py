@@ -97,7 +97,7 @@ def needed(grid: Grid, until: str | None) -> set[str]:
     """
     if until is not None and until not in grid.graph:
         raise NomadError(f"--until {until!r}: unknown asset; known: {', '.join(grid.graph)}")
-    return grid.graph.wanted(until)
+    return grid.wanted(until)
 
 
 def expected(jobs: list[Job], order: Order, states: list[PlaceStatus], damaged: set[Place]) -> list[Expected]:

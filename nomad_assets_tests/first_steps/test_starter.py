@@ -83,7 +83,7 @@ def test_every_key_stands_in_the_profile_with_its_meaning(tmp_path: Path) -> Non
     for name in keys(Profile):
         annotation = Profile.model_fields[name].annotation
         if isinstance(annotation, type) and issubclass(annotation, Section):
-            section = text.split(f"[{name}]")[1].split("\n[")[0]
+            section = text.split(f"\n[{name}]")[1].split("\n[")[0]
             for key in keys(annotation):
                 assert f"\n{key} =" in section or f"\n# {key} =" in section, f"{name}.{key}"
     assert "0 masks the prompt, 1 is NOMAD" in text

@@ -213,7 +213,7 @@ ARMS = {
     "unmasked": {"shots": 2, "synthesis": {"stop_at_right": "b"}},
     "masked": {
         "prompt_loss": 0.25,
-        "teacher": {**load_profile("smoke").teacher.model_dump(), "steps": 5},
+        "teacher": {**load_profile("smoke").teacher.model_dump(), "steps": 5, "tokens": 99},
         "synthesis": {**load_profile("smoke").synthesis.model_dump(), "answerer": "tiny-random", "answerer_chat_template": "chatml",
                       "stop_at_agreement": 0.0},
     },

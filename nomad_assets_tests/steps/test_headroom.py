@@ -122,9 +122,9 @@ def test_a_killed_run_goes_on_with_the_model_that_it_was_at(
 
 
 def test_it_is_no_part_of_a_run_and_of_no_status_until_somebody_asks(finished) -> None:
-    graph = finished.grid.graph
-    assert graph.wanted(None) == set(graph) - set(NAMES)
-    assert graph.wanted("headroom_report") == {*NAMES, "seed_examples", "base_model", "benchmark_questions"}
+    grid = finished.grid
+    assert grid.wanted(None) == set(grid.graph) - set(NAMES)
+    assert grid.wanted("headroom_report") == {*NAMES, "seed_examples", "base_model", "benchmark_questions"}
     assert not {s.step.name for s in status(finished.grid, finished.store)} & set(NAMES)
     assert [s.state for s in status(finished.grid, finished.store, NAMES)] == ["missing", "missing"]
 
