@@ -188,7 +188,7 @@ def test_the_doctor_says_what_is_missing_and_what_to_do(tmp_path: Path, monkeypa
     monkeypatch.setattr(importlib.metadata, "version", version)
     path = write_profile(tmp_path)
     text = path.read_text(encoding="utf-8").replace("trivia.jsonl", "gone.jsonl").replace("tiny-random", "smollm2-135m")
-    path.write_text(text.replace("[synthesis]", '[synthesis]\nanswerer = "no-such-model"'), encoding="utf-8")
+    path.write_text(text.replace('answerer = "teacher"', 'answerer = "no-such-model"'), encoding="utf-8")
     done = CliRunner().invoke(app, ["doctor", "-p", str(path)], env={"COLUMNS": "300"})
     assert done.exit_code == 1
     for words in ("pip install 'duckdb>=2.0'", "0.1, wanted >=2.1", "gone.jsonl: no such file", "made by the first run",

@@ -68,7 +68,7 @@ def over(what: Over) -> list[str]:
 
 REPORT = "recipe_report"
 ONCE = [name for name in over(Over.GRID) if name != REPORT]
-BY_SIZE, BY_CELL = over(Over.SIZES), over(Over.CELLS)
+BY_SIZE, BY_CELL = [*over(Over.SIZES), *over(Over.CONTROLS)], [*over(Over.CELLS), *over(Over.SELECTIONS)]
 CELLS = [f"{arm}|{size}" for arm in ("masked", "unmasked") for size in (8, 16)]
 
 

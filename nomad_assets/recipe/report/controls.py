@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from nomad_assets.cells import VARIANT
 from nomad_assets.recipe.report.comparisons import CONTROL, Findings, Side
 from nomad_assets.recipe.report.formatting import gap_words
 from nomad_assets.recipe.report.recommendation import Group
@@ -32,11 +33,12 @@ def what_controls_tell(findings: Findings, best: Group | None) -> Iterator[str]:
     if best is None or (findings.controls == [None] and not findings.shuffled):
         return
     size, arm = best
-    sides = [(Side("control", name), TELLS[name]) for name in TELLS if name in findings.controls]
-    if arm in findings.shuffled:
-        sides.append((Side("student", findings.shuffled[arm]), SHUFFLED))
-    for side, tells in sides:
-        row = findings.found(Side("student", arm), side, size, None)
-        gap = f"{size}/{arm} is {gap_words(row)} against it" if row else "there are no scores of both"
+    sides = [(arm, Side("control", name), TELLS[name]) for name in TELLS if name in findings.controls]
+    whole = arm.partition(VARIANT)[0]  # shuffled are the rows that `[curation]` takes
+    if whole in findings.shuffled:
+        sides.append((whole, Side("student", findings.shuffled[whole]), SHUFFLED))
+    for student, side, tells in sides:
+        row = findings.found(Side("student", student), side, size, None)
+        gap = f"{size}/{student} is {gap_words(row)} against it" if row else "there are no scores of both"
         name = side.label if side == CONTROL or side.kind == "control" else "control shuffled"
         yield f"{name} ({tells}): {gap}."
