@@ -22,7 +22,8 @@ def test_the_summary_counts_what_there_is(history: History, store: Store) -> Non
         "mib": 0.0,
     }  # fmt: skip
     assert found.table["asset"][0] == "seed_examples", "the first that was made"
-    assert found.table.height == len(GRAPH) - 1, "every asset but the report, which was not made"
+    usual = [step for step in GRAPH.values() if not step.asked]
+    assert found.table.height == len(usual) - 1, "every asset but the report, which was not made"
     assert found.counts == {
         "artifacts": 2 * ARTIFACTS, "edges": 2 * 63, "examples": 2 * 48, "scores": 2 * 14, "withdrawn_seed_rows": 0,
     }  # fmt: skip
