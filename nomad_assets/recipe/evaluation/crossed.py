@@ -17,11 +17,14 @@ is in both of the others. Degrees of freedom are Satterthwaite's, quantiles Stud
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from nomad_assets.recipe.evaluation.statistics import settling_questions
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FEWEST_REPLICATES = 5
 """Below this a verdict on a recipe stays open: a sign-flip test of four replicates cannot reach p < 0.1."""
@@ -101,6 +104,16 @@ def crossed(
         float(by_replicate.std(ddof=1)) if replicates > 1 else None,
         "open" if 1 < replicates < FEWEST_REPLICATES else shows,
     )  # fmt: skip
+
+
+def crossed_gaps(gaps: "pl.DataFrame") -> Crossed | None:
+    """The same of a table of differences: benchmark, question_id, cluster, replicate, gap. None when no question was answered in
+    every replicate."""
+    names = ["benchmark", "question_id", "cluster"]
+    wide = gaps.pivot("replicate", index=names, values="gap", maintain_order=True).drop_nulls()
+    if wide.is_empty():
+        return None
+    return crossed(wide.drop(names).to_numpy().T, wide["cluster"].to_list(), wide["benchmark"].to_list())
 
 
 def _weights(strata: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

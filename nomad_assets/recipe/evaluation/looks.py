@@ -8,7 +8,7 @@ stored: a run that is started again comes to the same decision.
 from typing import TYPE_CHECKING, NamedTuple
 
 from nomad_assets.recipe.evaluation.benchmarks import primary
-from nomad_assets.recipe.evaluation.crossed import crossed
+from nomad_assets.recipe.evaluation.crossed import crossed_gaps
 from nomad_assets.recipe.evaluation.sequential import Decision, Look, decide, looks
 
 if TYPE_CHECKING:
@@ -70,11 +70,9 @@ def looks_taken(results: "pl.DataFrame", start: int, most: int, rivals: tuple[st
         first = gaps.filter(pl.col("replicate") < look.replicates)
         if first["replicate"].n_unique() < look.replicates:
             break
-        wide = first.pivot(
-            "replicate", index=["benchmark", "question_id", "cluster"], values="gap", maintain_order=True
-        ).drop_nulls()
-        values = wide.select(pl.exclude("benchmark", "question_id", "cluster")).to_numpy().T
-        result = crossed(values, wide["cluster"].to_list(), wide["benchmark"].to_list())
+        result = crossed_gaps(first)
+        if result is None:
+            break
         decision = decide(result.mean, result.p, look.replicates, plan)
         found.append(Taken(look, size, arm, control, result.mean, result.p, decision))
         if found[-1].ends:

@@ -16,7 +16,7 @@ from nomad_assets.cells import VARIANT
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.sections import SHUFFLED as _SHUFFLED
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
-from nomad_assets.recipe.evaluation.crossed import CONFIDENCE, Crossed, crossed, equivalence, holm
+from nomad_assets.recipe.evaluation.crossed import CONFIDENCE, Crossed, crossed_gaps, equivalence, holm
 from nomad_assets.recipe.report.report_data import ReportData
 
 LOGPROB = LOG_PROBABILITY
@@ -143,7 +143,7 @@ class Findings:
     ) -> Crossed | None:
         """Mean over benchmarks of the paired difference a − b; None when they share no question."""
         gaps = self.gaps(a, b, metrics, same_size=same_size)
-        return None if gaps.is_empty() else paired_difference(gaps)
+        return None if gaps.is_empty() else crossed_gaps(gaps)
 
     def found(self, a: Side, b: Side, size: int | None, benchmark: str | None, measure: str = "primary") -> dict | None:
         """The row of `comparisons` for these two sides, or None if it could not be made."""
@@ -187,17 +187,6 @@ class Findings:
                         "low": result.low, "high": result.high, "p": result.p, "p_flips": result.p_flips,
                         "verdict": _verdict(result, self.data.margin if unit == "share" else None),
                     }  # fmt: skip
-
-
-def paired_difference(gaps: pl.DataFrame) -> Crossed | None:
-    """Of what `Findings.gaps` gives; None when no question was answered in every replicate."""
-    wide = gaps.pivot(
-        "replicate", index=["benchmark", "question_id", "cluster"], values="gap", maintain_order=True
-    ).drop_nulls()
-    if wide.is_empty():
-        return None
-    values = wide.select(pl.exclude("benchmark", "question_id", "cluster")).to_numpy().T
-    return crossed(values, wide["cluster"].to_list(), wide["benchmark"].to_list())
 
 
 def equivalent_words(margin: float) -> str:
