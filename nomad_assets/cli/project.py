@@ -63,8 +63,9 @@ def inspect(
 
         loaded = load_profile(profile)
         found = survey(loaded, seeds, estimate)
-        wrong = problems(*open_grid(loaded)).words()
-        doubts = planned(*open_grid(loaded)).doubts(profile) if not wrong else None
+        grid, store = open_grid(loaded)
+        wrong = problems(grid, store).words()
+        doubts = planned(grid, store).doubts(profile) if not wrong else None
     if as_json:
         print(json.dumps({**found.record(), "doubts": doubts}, indent=1, ensure_ascii=False))
     else:

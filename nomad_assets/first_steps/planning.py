@@ -66,9 +66,10 @@ class Planned:
 
 def planned(grid: Grid, store: Store) -> Planned:
     """What the profile, its local questions and the artifacts of earlier runs tell. Raises NomadError when a file is missing."""
-    pilot = _pilot(grid, store)
+    asked = _questions(grid, store)
+    pilot = [] if asked is None else _pilot(grid, store, asked)
     return Planned(
-        grid.profile.grid.most_replicates, _test_questions(grid, store), variances_of(pilot) if pilot else EXACT_MATCH,
+        grid.profile.grid.most_replicates, _test_questions(grid, asked), variances_of(pilot) if pilot else EXACT_MATCH,
         min(len(values) for values in pilot) if pilot else 0, _seconds_per_replicate(grid, store),
     )  # fmt: skip
 
@@ -88,19 +89,15 @@ def _questions(grid: Grid, store: Store) -> pl.DataFrame | None:
     return with_splits(questions_of(config.benchmarks, config.clusters), config.dev)
 
 
-def _test_questions(grid: Grid, store: Store) -> int | None:
+def _test_questions(grid: Grid, asked: pl.DataFrame | None) -> int | None:
     if any(benchmark.task is not None for benchmark in grid.profile.benchmarks.values()):
         return None
-    asked = _questions(grid, store)
     return None if asked is None else asked.filter(split="test").select("benchmark", "cluster").n_unique()
 
 
-def _pilot(grid: Grid, store: Store) -> list[np.ndarray]:
+def _pilot(grid: Grid, store: Store, asked: pl.DataFrame) -> list[np.ndarray]:
     """Paired differences (replicates, clusters) of students and their control, an array for each size and arm that has several
     replicates of both."""
-    asked = _questions(grid, store)
-    if asked is None:
-        return []
     test = asked.filter(split="test").select("benchmark", "cluster", pl.col("id").alias("question_id"))
     found = []
     for size in grid.train_sizes:

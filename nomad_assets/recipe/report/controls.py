@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from nomad_assets.cells import VARIANT
-from nomad_assets.recipe.report.comparisons import CONTROL, Findings, Side
+from nomad_assets.recipe.report.comparisons import Findings, Side
 from nomad_assets.recipe.report.formatting import gap_words
 from nomad_assets.recipe.report.recommendation import Group
 
@@ -40,5 +40,5 @@ def what_controls_tell(findings: Findings, best: Group | None) -> Iterator[str]:
     for student, side, tells in sides:
         row = findings.found(Side("student", student), side, size, None)
         gap = f"{size}/{student} is {gap_words(row)} against it" if row else "there are no scores of both"
-        name = side.label if side == CONTROL or side.kind == "control" else "control shuffled"
+        name = side.label if side.kind == "control" else "control shuffled"
         yield f"{name} ({tells}): {gap}."
