@@ -21,7 +21,7 @@ from nomad_assets.grid import Grid
 from nomad_assets.in_process import run_places
 from nomad_assets.opening import open_grid
 from nomad_assets.profile.load import changed, load_profile
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.status import status
 from nomad_assets.steps.base import MODEL
 from nomad_assets.steps.report import HTML, LABEL_TYPES, MARKDOWN, SIDES

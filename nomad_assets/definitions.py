@@ -9,7 +9,7 @@ from nomad_assets.engine.listeners import Listener
 from nomad_assets.grid import Grid
 from nomad_assets.opening import with_handed_seeds
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.store.home import store_of
 from nomad_assets.store.protocol import Store
 from nomad_assets.wiring.assets import assets

@@ -13,7 +13,9 @@ from nomad_assets.cells import VARIANT, Cell, Over
 from nomad_assets.engine.graph import Graph
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError, shown
-from nomad_assets.profile.sections import SHUFFLED, Profile, Synthesis, Training
+from nomad_assets.profile.grid_settings import SHUFFLED
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import Synthesis, Training
 from nomad_assets.recipe.seeding import derive_seed
 from nomad_assets.steps import GRAPH
 

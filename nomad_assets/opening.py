@@ -8,7 +8,8 @@ from nomad_assets.cells import Cell
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile, Seeds, Source
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import Seeds, Source
 from nomad_assets.store.home import store_of
 from nomad_assets.store.protocol import Store
 

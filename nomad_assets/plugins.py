@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from nomad_assets.errors import NomadError, shown
 
 if TYPE_CHECKING:
-    from nomad_assets.profile.sections import Curation, Profile
+    from nomad_assets.profile.profile import Profile
+    from nomad_assets.profile.sections import Curation
 
 KINDS = ("filters", "verifiers", "scorers", "engines", "sources")
 GROUP = "nomad_assets.{}"

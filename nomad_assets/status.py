@@ -15,7 +15,7 @@ from nomad_assets.errors import NomadError, NotMadeError
 from nomad_assets.grid import Grid
 from nomad_assets.looks import settled
 from nomad_assets.plugins import is_plugin
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe.curation.embedding import PACKAGED
 from nomad_assets.recipe.models.base_models import BUILT_IN
 from nomad_assets.store.manifests import Artifact, OtherFormatError

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, JsonValue
 
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 
 ANY = "*"  # stands for the name of an entry, or for the number of a row
 

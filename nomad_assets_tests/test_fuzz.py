@@ -18,7 +18,7 @@ from nomad_assets.cells import Over
 from nomad_assets.errors import MAX_LINE, MAX_LINES, NomadError, cut, printable, shown
 from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.store.home import store_of
 from nomad_assets.wiring.partitions import Partitions, partition_key
 

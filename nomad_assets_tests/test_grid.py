@@ -12,8 +12,9 @@ from nomad_assets.engine.plan import plan, serves
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Arm, Grid
 from nomad_assets.names import NAME
+from nomad_assets.profile.grid_settings import GridSettings
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import GridSettings, Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.profile_keys import changed
 

@@ -9,7 +9,8 @@ import pytest
 
 from nomad_assets import plugins
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile, Sampling
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import Sampling
 from nomad_assets.recipe.curation.curate import rule_verdicts
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.evaluation.benchmarks import scorer_of

@@ -10,7 +10,7 @@ from nomad_assets.cli.grid import run
 from nomad_assets.cli.terminal import ProfileOption, errors, note, short
 
 if TYPE_CHECKING:
-    from nomad_assets.profile.sections import Profile
+    from nomad_assets.profile.profile import Profile
 
 
 def headroom(

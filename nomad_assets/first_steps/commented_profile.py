@@ -9,7 +9,7 @@ from tomlkit.items import Item, Table
 from tomlkit.toml_document import TOMLDocument
 
 from nomad_assets.profile.fields import Section
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 
 HEAD = """A profile: one file that drives everything. `nomad-assets run` reads it in this folder.
 Every key there is stands below; commented ones show their default. Paths are relative to this file."""

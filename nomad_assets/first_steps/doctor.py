@@ -16,7 +16,7 @@ from nomad_assets.engine.fingerprint import place_name
 from nomad_assets.errors import NomadError
 from nomad_assets.opening import open_grid
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe.curation.embedding import PACKAGED
 from nomad_assets.recipe.generation.engine import choose_engine
 from nomad_assets.recipe.models.base_models import SMOLLM2

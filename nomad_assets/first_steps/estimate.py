@@ -7,7 +7,8 @@ from pathlib import Path
 
 from nomad_assets.cells import Over
 from nomad_assets.grid import Arm, Grid
-from nomad_assets.profile.sections import TEACHER, Profile, Training
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import TEACHER, Training
 from nomad_assets.recipe.generation.engine import Request, open_engine
 from nomad_assets.recipe.memory import peak_memory, reset_peak_memory
 from nomad_assets.recipe.models.device import device

@@ -1,7 +1,7 @@
 """What `nomad-assets headroom` takes on this machine, from the speed that `estimate` measures."""
 
 from nomad_assets.first_steps.estimate import FORWARD_SHARE, HARNESS_SECONDS, Speed
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe.headroom.design import models_of, sizes_of, steps_of
 from nomad_assets.recipe.training.trainer import rows_per_step
 

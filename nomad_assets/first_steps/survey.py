@@ -21,7 +21,7 @@ from nomad_assets.first_steps.estimate import READ, Estimate, Speed, forecast, m
 from nomad_assets.first_steps.headroom_cost import headroom_seconds
 from nomad_assets.grid import Grid
 from nomad_assets.opening import open_grid
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe.data.inspection import SHOWN, Inspection, inspect
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.evaluation.benchmarks import question_table, scorer_of

@@ -12,7 +12,8 @@ from nomad_assets.cells import Cell
 from nomad_assets.engine.tables import Table
 from nomad_assets.grid import Arm, Grid
 from nomad_assets.integrations.licences import hub_licence
-from nomad_assets.profile.sections import CONTROL, TEACHER, Curation, Profile
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import CONTROL, TEACHER, Curation
 from nomad_assets.recipe.curation.curate import KEPT, reasons
 from nomad_assets.recipe.curation.signs import switches
 from nomad_assets.recipe.data.sources import source_name

@@ -28,7 +28,7 @@ from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
 from nomad_assets.integrations.cards import Facts, dataset_card, model_card
 from nomad_assets.opening import open_grid
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe.data.sources import HUB
 from nomad_assets.steps.base import MODEL
 from nomad_assets.steps.curation import CuratedCorpus

@@ -31,7 +31,7 @@ from nomad_assets.engine.listeners import Attempt, Listener
 from nomad_assets.engine.output import Shown
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.store.manifests import Artifact
 
 if TYPE_CHECKING:

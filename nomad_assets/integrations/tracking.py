@@ -26,7 +26,7 @@ from nomad_assets.engine.output import Shown
 from nomad_assets.engine.step import File, Step
 from nomad_assets.engine.tables import Table
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.steps.curation import ProfileMetrics
 from nomad_assets.steps.models import TrainingCurve
 from nomad_assets.steps.report import HTML, MARKDOWN, Comparisons

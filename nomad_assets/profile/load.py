@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from nomad_assets.errors import NomadError, shown
 from nomad_assets.names import NAME
 from nomad_assets.profile.fields import KIND
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 
 PROFILES = Path(__file__).parent / "shipped"
 PROJECT_FILE = "nomad.toml"  # a project folder's own profile

@@ -12,7 +12,7 @@ from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.profile.fields import Section
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe.evaluation.benchmarks import question_table, scorer_of
 from nomad_assets.recipe.evaluation.splits import with_splits
 from nomad_assets.steps.external import ExternalPlugin, ExternalRows

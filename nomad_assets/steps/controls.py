@@ -13,7 +13,8 @@ from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, Read, View, check, step
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.fields import Section
-from nomad_assets.profile.sections import Evaluation, Profile, Sampling, Scoring, Training
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import Evaluation, Sampling, Scoring, Training
 from nomad_assets.recipe.data.seed_pool import take_subset
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
 from nomad_assets.recipe.evaluation.evaluate import evaluate

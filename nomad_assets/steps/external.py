@@ -8,7 +8,8 @@ from pydantic import JsonValue
 from nomad_assets import plugins
 from nomad_assets.plugins import Plugin
 from nomad_assets.profile.fields import Operational, Whole
-from nomad_assets.profile.sections import Profile, Source
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import Source
 from nomad_assets.recipe.data.sources import Rows, read_source, source_name
 from nomad_assets.recipe.models.base_models import BUILT_IN, source_version
 from nomad_assets.store.digests import source_digest

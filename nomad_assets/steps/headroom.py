@@ -13,7 +13,9 @@ from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.fields import S, Section
-from nomad_assets.profile.sections import EvaluationMachinery, HeadroomDesign, Profile, Scoring, Training
+from nomad_assets.profile.headroom_settings import HeadroomDesign
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import EvaluationMachinery, Scoring, Training
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY
 from nomad_assets.recipe.headroom.design import dev_questions, models_of, sizes_of, steps_of
 from nomad_assets.recipe.headroom.findings import Findings

@@ -14,7 +14,8 @@ from nomad_assets.engine.step import Config, File, Read, View, step
 from nomad_assets.engine.tables import Table, column
 from nomad_assets.errors import NomadError
 from nomad_assets.profile.fields import Operational
-from nomad_assets.profile.sections import SHUFFLED, TEACHER
+from nomad_assets.profile.grid_settings import SHUFFLED
+from nomad_assets.profile.sections import TEACHER
 from nomad_assets.recipe.curation.signs import signs_of_error
 from nomad_assets.recipe.evaluation.looks import looks_taken
 from nomad_assets.recipe.evaluation.splits import with_splits

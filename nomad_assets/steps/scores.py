@@ -11,7 +11,8 @@ from nomad_assets.engine.inputs import Given, Inputs
 from nomad_assets.engine.output import Output, Preview
 from nomad_assets.engine.step import Config, Read, View, check, step
 from nomad_assets.engine.tables import Table, column
-from nomad_assets.profile.sections import Evaluation, Profile, Scoring
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import Evaluation, Scoring
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, is_share, primary
 from nomad_assets.recipe.evaluation.evaluate import evaluate
 from nomad_assets.recipe.evaluation.statistics import stratified_bootstrap

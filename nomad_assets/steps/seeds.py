@@ -12,7 +12,7 @@ from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, Read, View, step
 from nomad_assets.engine.tables import Table, column, columns
 from nomad_assets.profile.fields import Section
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe.data.seed_pool import build_pool, reordered, take_subset
 from nomad_assets.steps.benchmarks import LocalBenchmark, local_benchmarks, question_triples, questions_of
 from nomad_assets.steps.external import ExternalRows

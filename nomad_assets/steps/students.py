@@ -11,7 +11,9 @@ from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, Read, View, step
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.sections import SHUFFLED, Profile, Training
+from nomad_assets.profile.grid_settings import SHUFFLED
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import Training
 from nomad_assets.recipe.data.seed_pool import take_subset
 from nomad_assets.recipe.training.trainer import rows_per_step
 from nomad_assets.steps.base import MODEL

@@ -13,7 +13,8 @@ from nomad_assets.engine.inputs import Inputs
 from nomad_assets.engine.output import Output
 from nomad_assets.engine.step import Config, Read, View, step
 from nomad_assets.engine.tables import Table, column
-from nomad_assets.profile.sections import CONTROL, TEACHER, Profile, Synthesis, Verifier
+from nomad_assets.profile.profile import Profile
+from nomad_assets.profile.sections import CONTROL, TEACHER, Synthesis, Verifier
 from nomad_assets.recipe import warm
 from nomad_assets.recipe.curation.user_rules import UNVERIFIABLE, OneRow, open_user_rule
 from nomad_assets.recipe.generation.context import Context

@@ -12,7 +12,7 @@ import dagster as dg
 
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.store.digests import digest
 from nomad_assets.wiring.work import Work
 

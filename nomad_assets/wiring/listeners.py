@@ -5,7 +5,7 @@ from nomad_assets.engine.listeners import Listener
 from nomad_assets.integrations.openlineage import emitter
 from nomad_assets.integrations.tracking import tracker
 from nomad_assets.lineage.listener import LineageListener
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.store.protocol import Store
 
 

@@ -14,7 +14,7 @@ from nomad_assets.errors import NomadError
 from nomad_assets.first_steps.planning import planned
 from nomad_assets.looks import settled, turn
 from nomad_assets.opening import open_grid
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe import warm
 from nomad_assets.recipe.evaluation.looks import Taken
 from nomad_assets.status import problems, status

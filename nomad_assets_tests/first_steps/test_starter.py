@@ -14,7 +14,7 @@ from nomad_assets.first_steps.commented_profile import commented_profile
 from nomad_assets.first_steps.starter import start
 from nomad_assets.profile.fields import Section
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe.data.seed_pool import build_pool, take_subset
 from nomad_assets.recipe.data.sources import read_source
 from nomad_assets.recipe.evaluation.benchmarks import question_table

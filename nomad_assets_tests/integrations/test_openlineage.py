@@ -27,7 +27,7 @@ from nomad_assets.engine.listeners import Attempt, Audience, Run
 from nomad_assets.errors import NomadError
 from nomad_assets.integrations.openlineage import DEADLINE, Emitter, emitter, run_of
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.steps import GRAPH
 from nomad_assets.store.local import LocalStore
 from nomad_assets.store.manifests import FORMAT, Artifact, Manifest

@@ -21,7 +21,7 @@ from nomad_assets.engine.runner import Made, Reused
 from nomad_assets.errors import NomadError
 from nomad_assets.integrations.tracking import DEADLINE, Tracker, tracker
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.steps import GRAPH
 from nomad_assets.steps.models import TrainingCurve
 from nomad_assets.steps.report import HTML

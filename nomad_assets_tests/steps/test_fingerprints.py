@@ -15,7 +15,7 @@ from nomad_assets.engine.fingerprint import drift, fingerprint
 from nomad_assets.engine.plan import plan, serves
 from nomad_assets.grid import Grid
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import Profile
+from nomad_assets.profile.profile import Profile
 from nomad_assets.steps import GRAPH
 from nomad_assets.store.local import LocalStore
 from nomad_assets_tests.profile_keys import changed, keys

@@ -9,8 +9,8 @@ from nomad_assets.cells import Cell, Over
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
 from nomad_assets.names import NAME
+from nomad_assets.profile.grid_settings import GridSettings
 from nomad_assets.profile.load import load_profile
-from nomad_assets.profile.sections import GridSettings
 from nomad_assets.wiring.partitions import Partitions, partition_key
 
 SMOKE = load_profile("smoke")

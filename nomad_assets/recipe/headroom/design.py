@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.sections import HeadroomDesign, Training
+from nomad_assets.profile.headroom_settings import HeadroomDesign
+from nomad_assets.profile.sections import Training
 from nomad_assets.recipe.data.seed_pool import reordered, take_subset
 from nomad_assets.recipe.seeding import derive_seed
 from nomad_assets.recipe.training.trainer import rows_per_step

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nomad_assets.plugins import Plugin
-from nomad_assets.profile.sections import HeadroomDesign, Scoring, Training
+from nomad_assets.profile.headroom_settings import HeadroomDesign
+from nomad_assets.profile.sections import Scoring, Training
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, is_share, primary, scorer_of
 from nomad_assets.recipe.evaluation.evaluate import evaluate
 from nomad_assets.recipe.headroom.design import Example, Model, examples_of

@@ -14,7 +14,7 @@ import polars as pl
 
 from nomad_assets.cells import VARIANT
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.sections import SHUFFLED as _SHUFFLED
+from nomad_assets.profile.grid_settings import SHUFFLED as _SHUFFLED
 from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY, primary
 from nomad_assets.recipe.evaluation.crossed import CONFIDENCE, Crossed, crossed_gaps, equivalence, holm
 from nomad_assets.recipe.report.report_data import ReportData

@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 
 from nomad_assets.errors import NomadError
-from nomad_assets.profile.sections import HeadroomDesign, Training
+from nomad_assets.profile.headroom_settings import HeadroomDesign
+from nomad_assets.profile.sections import Training
 from nomad_assets.recipe.headroom.design import (
     Model,
     dev_questions,
