@@ -14,7 +14,7 @@ import numpy as np
 from worlds import World
 
 from nomad_assets.recipe.evaluation.crossed import crossed
-from nomad_assets.recipe.evaluation.sequential import Look, decide, looks
+from nomad_assets.recipe.evaluation.sequential import Look, looks
 from nomad_assets.recipe.evaluation.statistics import stratified_bootstrap
 
 RESAMPLES = 300
@@ -40,15 +40,9 @@ def verdicts(world: World, worlds: int, seed: int) -> tuple[float, float, float]
 def looked_at(world: World, plan: tuple[Look, ...], worlds: int, seed: int) -> tuple[float, float, float]:
     """(share in which a look shows a difference, share that ends as futile, mean replicates that were made)."""
     random = np.random.default_rng(seed)
-    names, one = [str(cluster) for cluster in world.clusters], ["all"] * world.questions
     shown, futile, made = 0, 0, 0
     for _ in range(worlds):
-        d = world.draw(random)
-        for look in plan:
-            found = crossed(d[: look.replicates], names, one)
-            decision = decide(found.mean, found.p, look.replicates, plan)
-            if decision != "go on":
-                break
+        decision, look = world.ended(random, plan)
         shown += decision in ("stop: higher", "stop: lower")
         futile += decision == "stop: futile"
         made += look.replicates

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nomad_assets.recipe.evaluation.crossed import crossed
+from nomad_assets.recipe.evaluation.sequential import Decision, Look, decide
+
 
 @dataclass(frozen=True)
 class World:
@@ -46,3 +49,12 @@ class World:
         total = np.maximum(up + down, 1)
         drawn = random.random(shape)
         return (drawn < up / total).astype(float) - (drawn > 1 - down / total).astype(float)
+
+    def ended(self, random: np.random.Generator, plan: tuple[Look, ...]) -> tuple[Decision, Look]:
+        """How one draw of the world ends that is looked at as planned, and at which look."""
+        d, names, one = self.draw(random), [str(c) for c in self.clusters], ["all"] * self.questions
+        for look in plan:
+            found = crossed(d[: look.replicates], names, one)
+            if (decision := decide(found.mean, found.p, look.replicates, plan)) != "go on":
+                break
+        return decision, look

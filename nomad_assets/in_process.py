@@ -16,7 +16,7 @@ from nomad_assets.engine.runner import Made, run
 from nomad_assets.engine.step import Step
 from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
-from nomad_assets.looks import settled, turn
+from nomad_assets.looks import Looking, turn
 from nomad_assets.recipe import warm
 from nomad_assets.status import problems
 from nomad_assets.store.manifests import Artifact
@@ -55,11 +55,11 @@ def run_places(
     going = _Going(grid, store, told, Run(str(uuid.uuid4()), JOB), forced, say)
     for place, text in known.items():
         going.fail(place, f"{place[0]} [{place[1].label}]: {text}")
+    looking = Looking(grid, store)
     warm.keep_engines()
     try:
         for step, cell in places:
-            ended = settled(grid, store) if turn(grid, cell) and not cells else None
-            if ended is not None and cell.replicate >= ended.look.replicates:
+            if not cells and (ended := looking.ended_before(cell)):
                 say(f"{step.name} [{cell.label}]: not needed, settled {ended.words()}")
                 continue
             going.make(step, cell)

@@ -43,6 +43,23 @@ def settled(grid: Grid, store: Store) -> Taken | None:
     return looks[-1] if looks and looks[-1].ends else None
 
 
+class Looking:
+    """A run's looks, one a turn, since what was made before a turn is whole when its first place comes."""
+
+    def __init__(self, grid: Grid, store: Store):
+        self.grid, self.store = grid, store
+        self._found: dict[int, Taken | None] = {}
+
+    def ended_before(self, cell: Cell) -> Taken | None:
+        """The look that makes a place's replicate unnecessary; None where it has to be made."""
+        if (now := turn(self.grid, cell)) == 0:
+            return None
+        if now not in self._found:
+            self._found[now] = settled(self.grid, self.store)
+        found = self._found[now]
+        return found if found is not None and cell.replicate >= found.look.replicates else None
+
+
 def turn(grid: Grid, cell: Cell) -> int:
     """When a place's turn comes: 0 before the first look, then one after each."""
     plan = grid.profile.grid.looks

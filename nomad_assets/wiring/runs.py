@@ -12,11 +12,10 @@ from nomad_assets.engine.listeners import Listener, refuse_broken
 from nomad_assets.engine.plan import is_current
 from nomad_assets.errors import NomadError
 from nomad_assets.first_steps.planning import planned
-from nomad_assets.looks import settled, turn
+from nomad_assets.looks import Looking
 from nomad_assets.opening import open_grid
 from nomad_assets.profile.profile import Profile
 from nomad_assets.recipe import warm
-from nomad_assets.recipe.evaluation.looks import Taken
 from nomad_assets.status import problems, status
 from nomad_assets.wiring.orders import Expected, Job, Order, cause_of, damaged_places, expected, jobs_for
 
@@ -90,14 +89,15 @@ class GridRun:
         failures = [f"{place_name(*place)}: {text}" for place, text in self.impossible.items()]
         for failure in failures:
             say(f"cannot be made: {failure}")
-        failed, ahead = set(self.impossible), self.expected()
+        failed, ahead, looking = set(self.impossible), self.expected(), Looking(self.grid, self.store)
         if any(step.step.heavy for step in ahead) and (doubts := self.doubts()):
             say(f"note: {doubts}")
         expect(ahead)
         with contextlib.ExitStack() as stack:
             execution = functools.cache(lambda: stack.enter_context(self._execution(say, listeners)))
             for number, job in enumerate(self.jobs, 1):
-                if ended := self._settled_before(job):
+                # Cells that were asked for by name are made however settled the answer is.
+                if not self.order.cells and (ended := looking.ended_before(job.place)):
                     say(f"{job.label}: not needed, settled {ended.words()}")
                 elif cause := cause_of(self.grid, job, failed):
                     say(f"{job.label}: skipped, since {cause} failed")
@@ -134,13 +134,6 @@ class GridRun:
         how = "failed" if outcome.failures else "done"
         say(f"{job.label}: {how} in {time.monotonic() - clock:.0f} s ({number} of {len(self.jobs)})")
         return outcome
-
-    def _settled_before(self, job: Job) -> Taken | None:
-        """The look that makes a job's replicate unnecessary; none for cells that were asked for by name."""
-        if self.order.cells or turn(self.grid, job.place) == 0:
-            return None
-        found = settled(self.grid, self.store)
-        return found if found is not None and job.place.replicate >= found.look.replicates else None
 
     def _forced(self, asset: str, cell: Cell) -> bool:
         return self.order.forces(asset) or (asset, cell) in self.damaged
