@@ -246,7 +246,7 @@ class CorpusProfileConfig(Config):
     over=Over.SELECTIONS,
     inputs={"curated_corpus": Read({CuratedCorpus: View(), SeedPoints: View()}, files=(EMBEDDINGS,))},
     tables={"metrics.parquet": ProfileMetrics, "novelty_curve.parquet": NoveltyCurve},
-    version="3", group="corpora", kinds=("polars",),
+    version="4", group="corpora", kinds=("polars",),
 )  # fmt: skip
 def corpus_profile(config: CorpusProfileConfig, inputs: Inputs, out: Output) -> None:
     """What a corpus is like: relevance, novelty, diversity and yield, and its novelty as it grows.

@@ -138,7 +138,7 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
         "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
     tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
-    version="6", group="report", kinds=("markdown", "html"),
+    version="7", group="report", kinds=("markdown", "html"),
 )  # fmt: skip
 def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.
@@ -343,7 +343,7 @@ def _corpus_row(config: ReportConfig, inputs: Inputs, profile: Given) -> dict:
         place = profile.cell.at(Over.CELLS) if asset in ("teacher_model", "synthetic_corpus") else profile.cell
         made = next((given for given in inputs.each(asset) if given.cell == place), None)
         seconds[f"{label}_seconds"] = made.fact("seconds") if made else None
-    shown = ("relevance_all", "relevance_kept", "novelty_all", "novelty_kept", "distinct_prompts")
+    shown = ("relevance_all", "relevance_sd", "relevance_kept", "novelty_all", "novelty_kept", "distinct_prompts")
     return {
         **_labels(config, profile.cell),
         "attempts": int(metrics["attempts"]),

@@ -18,7 +18,7 @@ BLOCK = 4096
 def corpus_metrics(curated: "pl.DataFrame") -> dict[str, float | None]:
     """Figures of one curated corpus; None where there is no row to measure.
 
-    relevance_*: mean NormSim_2 to the seed pool. novelty_*: mean 1 - cosine to the nearest seed row of the teacher.
+    relevance_*: mean NormSim_2 to the seed pool; relevance_sd: its standard deviation over completed rows. novelty_*: mean 1 - cosine to the nearest seed row of the teacher.
     distinct_prompts: share of different prompts among the completed rows. distinct_2: share of different word pairs.
     yield_kept: kept rows per attempt. kept_without_error: kept rows in which no rule that looks for errors finds any.
     agreement_kept: mean share of a prompt's responses that agree with the row's answer, over kept rows; None where no prompt
@@ -40,6 +40,7 @@ def corpus_metrics(curated: "pl.DataFrame") -> dict[str, float | None]:
         "kept_without_error": float(signs_of_error(kept).count(None)),
         "yield_kept": kept.height / attempts,
         "relevance_all": done["normsim_2"].mean(),
+        "relevance_sd": done["normsim_2"].std(),
         "relevance_kept": kept["normsim_2"].mean(),
         "novelty_all": done["novelty"].mean(),
         "novelty_kept": kept["novelty"].mean(),

@@ -11,7 +11,7 @@ from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, Findi
 from nomad_assets.recipe.report.controls import against_words, what_controls_tell
 from nomad_assets.recipe.report.corpora import unfilled_target
 from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
-from nomad_assets.recipe.report.large_effects import who_ends_prompts
+from nomad_assets.recipe.report.large_effects import what_is_settled
 from nomad_assets.recipe.report.recommendation import Group, Recommendation
 
 
@@ -19,8 +19,8 @@ def answer(findings: Findings, chosen: Recommendation) -> list[Block]:
     """The verdict on the chosen cell against its control, every pair of sides in one figure, the arms against each other, what
     to do next and the caveats."""
     blocks = [_headline(findings, chosen.best)]
-    if settled := who_ends_prompts(findings.data.corpora):
-        blocks.append(Paragraph(settled, "Settled:"))
+    if settled := list(what_is_settled(findings.data.corpora)):
+        blocks += [Paragraph("Settled, of these teachers:"), Bullets(settled)]
     if len(rows := _pooled(findings)):
         alt = "Differences with 95% intervals and a dot for each replicate: " + "; ".join(
             f"{row['label']} {gap_words(row, brief=True)}" for row in rows.iter_rows(named=True)

@@ -24,7 +24,8 @@ class ReportData:
     """kind, train_size, replicate, arm, prompt_loss, benchmark, question_id, metric, value, cluster, split (dev or test)."""
     corpora: pl.DataFrame
     """A row a cell: train_size, replicate, arm, prompt_loss, attempts, prompts_completed, completed, kept, keep_target,
-    kept_without_error (kept rows without a sign of error), agreement_kept (mean share; null where a prompt has one response), relevance_all, relevance_kept, novelty_all, novelty_kept, distinct_prompts (share), prompt_tokens,
+    kept_without_error (kept rows without a sign of error), agreement_kept (mean share; null where a prompt has one response), relevance_all,
+    relevance_sd (over completed rows), relevance_kept, novelty_all, novelty_kept, distinct_prompts (share), prompt_tokens,
     response_tokens, teacher_seconds, synthesis_seconds, curation_seconds, student_seconds."""
     reasons: pl.DataFrame
     """train_size, replicate, arm, reason ("kept" among them), rows."""

@@ -78,6 +78,7 @@ def make_corpora(grid, kept):
                 "kept_without_error": min(n, int(n * (0.25 + 0.5 * weight)) + replicate),
                 "agreement_kept": None,
                 "relevance_all": 0.41 + 0.1 * weight,
+                "relevance_sd": 0.1,
                 "relevance_kept": 0.45 + 0.11 * weight if n else None,
                 "novelty_all": 0.62 - size / 800,
                 "novelty_kept": 0.57 - size / 900 + 0.03 * weight if n else None,
