@@ -47,21 +47,27 @@ def said(profile: Path) -> dict:
 
     grid = api.load(profile)
     answer = grid.report().markdown.split("## The answer\n", 1)[1].split("\n## ", 1)[0]
-    first = re.search(r"\*\*(.+?)\*\*", answer)[1]
+    first, _, rest = re.search(r"\*\*(.+?)\*\*", answer)[1].partition(". ")
     settled = answer.partition("Settled, of these teachers:\n\n")[2].partition("\n\n")[0]
     corpora = {
         arm: dict(grid.table("corpus_profile", cell, "metrics.parquet").iter_rows()) for arm, cell in CELLS.items()
     }
     right = grid.scores().filter(metric="exact_match").group_by("kind", "arm").agg(mean="mean")
     scores = {arm or kind: sum(found) / len(found) for kind, arm, found in right.iter_rows()}
-    return {"first": first, "settled": settled.splitlines(), "corpora": corpora, "scores": scores}
+    return {
+        "first": f"{first}.",
+        "difference": re.search(r"\S+ points \(.*?\)", rest)[0],
+        "settled": settled.splitlines(),
+        "corpora": corpora,
+        "scores": scores,
+    }
 
 
 def table(runs: list[dict]) -> str:
     lines = [
-        "| seed | first sentence | prompts ended, masked and unmasked | relevance | attempts that gave a row without a sign of error "
+        "| seed | first sentence | chosen cell against seeds alone | prompts ended, masked and unmasked | relevance | attempts that gave a row without a sign of error "
         "| base, seeds alone, masked, unmasked | minutes |",
-        "|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:
         masked, unmasked = (run["corpora"][arm] for arm in CELLS)
@@ -72,7 +78,7 @@ def table(runs: list[dict]) -> str:
         relevance = ["–" if c["relevance_all"] is None else f"{c['relevance_all']:.2f}" for c in (masked, unmasked)]
         scores = ", ".join(f"{100 * run['scores'][of]:.0f}%" for of in ("base", "control", *CELLS))
         lines.append(
-            f"| {run['seed']} | {run['first']} | {ended} | {', '.join(relevance)} "
+            f"| {run['seed']} | {run['first']} | {run['difference']} | {ended} | {', '.join(relevance)} "
             f"| {good} | {scores} | {run['minutes']:.1f} |"
         )
     minutes = [run["minutes"] for run in runs]

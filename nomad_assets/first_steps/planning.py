@@ -13,13 +13,12 @@ from nomad_assets.errors import NomadError
 from nomad_assets.grid import Grid
 from nomad_assets.recipe.evaluation.benchmarks import primary
 from nomad_assets.recipe.evaluation.crossed import FEWEST_REPLICATES
-from nomad_assets.recipe.evaluation.power import EXACT_MATCH, Variances, smallest_effect, variances_of
+from nomad_assets.recipe.evaluation.power import ALPHA, EXACT_MATCH, POWER, Variances, smallest_effect, variances_of
 from nomad_assets.steps.benchmarks import BenchmarkQuestions, local_benchmarks, questions_of
 from nomad_assets.steps.scores import QuestionResults
 from nomad_assets.store.manifests import Artifact
 from nomad_assets.store.protocol import Store
 
-ALPHA, POWER = 0.05, 0.8
 LARGE = 0.10
 """A difference that a recipe seldom makes: a grid that can show no smaller one is worth a word before it runs."""
 REPLICATES = (5, 8, 12, 20)

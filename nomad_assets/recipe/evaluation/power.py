@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ALPHA, POWER = 0.05, 0.8
+"""What is planned for where nothing else is said."""
 QUANTILES = 2000
 """Quantiles of the error's law that a power is averaged over: four digits."""
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from nomad_assets.recipe.evaluation.crossed import FEWEST_REPLICATES
+from nomad_assets.recipe.evaluation.power import ALPHA, EXACT_MATCH, POWER, smallest_effect
 from nomad_assets.recipe.report import plots
 from nomad_assets.recipe.report.blocks import Block, Bullets, Paragraph, Picture
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, Findings, Side, equivalent_words
@@ -45,11 +46,7 @@ LOOKS = {"stop: higher": "higher", "stop: lower": "lower"}
 
 def _headline(findings: Findings, best: Group | None) -> Paragraph:
     """The verdict in words on the cell that was chosen on the dev questions, before the first look where there were looks."""
-    look = findings.data.looks[-1] if findings.data.looks else None
-    control = findings.strongest(best[0]) if best else CONTROL
-    if look is not None:
-        best, control = (look.train_size, look.arm), Side("control", look.control)
-    row = findings.found(Side("student", best[1]), control, best[0], None) if best else None
+    best, control, row = _compared(findings, best)
     if row is None:
         return Paragraph(
             "It takes students, their seed-only control and questions that both answered.", "It cannot be told here."
@@ -63,6 +60,7 @@ def _headline(findings: Findings, best: Group | None) -> Paragraph:
     second = findings.found(Side("student", best[1]), control, best[0], None, LOGPROB)
     if second is not None:
         text += f" By the mean log-probability of the right answer, which has less noise: {second['verdict']}, {gap_words(second)}."
+    look = findings.data.looks[-1] if findings.data.looks else None
     if row["replicates"] == 1:
         opening = (
             f"Open: one replicate cannot tell a recipe from luck. This student of {cell} is {gap_words(row)} against "
@@ -85,6 +83,16 @@ def _headline(findings: Findings, best: Group | None) -> Paragraph:
             + (", an interval that covers zero." if row["low"] <= 0 <= row["high"] else "."),
         )
     return Paragraph(text, opening)
+
+
+def _compared(findings: Findings, best: Group | None) -> tuple[Group | None, Side, dict | None]:
+    """The cell of the headline, the control that it is compared with, and the comparison; None where there is none. Where there
+    were looks they settled what is compared."""
+    control = findings.strongest(best[0]) if best else CONTROL
+    if findings.data.looks:
+        look = findings.data.looks[-1]
+        best, control = (look.train_size, look.arm), Side("control", look.control)
+    return best, control, findings.found(Side("student", best[1]), control, best[0], None) if best else None
 
 
 def _pairs(findings: Findings) -> list[tuple[Side, Side, str]]:
@@ -152,8 +160,14 @@ def _next(findings: Findings, chosen: Recommendation) -> Iterator[str]:
             f"A verdict on the recipe takes at least {FEWEST_REPLICATES} replicates, and there {'is' if replicates == 1 else 'are'} "
             f"{replicates}: set replicates = {FEWEST_REPLICATES} in the profile's grid, and run nomad-assets run, which makes the new ones alone."
         )
-    if findings.floors():
-        yield "The base model is too weak for these questions, or they are too hard: choose a larger one, or easier questions."
+    _, _, row = _compared(findings, chosen.best)
+    if row is not None and (replicates < FEWEST_REPLICATES or row["verdict"] == "no difference shown"):
+        yield _power_line(findings, max(replicates, FEWEST_REPLICATES))
+    if floors := findings.floors():
+        yield (
+            f"Hardly any model is right on {listed(floors)}: choose a larger base model or easier questions. nomad-assets headroom tells, "
+            "without a teacher, whether more rows can help it."
+        )
     unfilled = findings.data.corpora.filter(pl.col("kept") < pl.col("keep_target"))
     if len(unfilled):
         yield "Some corpora are not full: raise synthesis.target and synthesis.max_attempts, or lower curation.keep."
@@ -163,6 +177,16 @@ def _next(findings: Findings, chosen: Recommendation) -> Iterator[str]:
             "Read the kept rows below. Where many are wrong, verify them (curation.min_agreement, curation.check_arithmetic, a verifier of "
             "your own) or name a better synthesis.answerer; where most are right, the base model may have nothing to learn from them."
         )
+
+
+def _power_line(findings: Findings, replicates: int) -> str:
+    """What the questions that were asked can show, and the command that tells what it takes to show more."""
+    asked = findings.data.results.filter(split="test").select("benchmark", "cluster").n_unique()
+    text = "nomad-assets power tells which questions and replicates show a smaller difference, and the hours that they take."
+    if asked < 2:
+        return text
+    least = smallest_effect(asked, replicates, EXACT_MATCH, alpha=ALPHA, power=POWER)
+    return f"{replicates} replicates of {asked} independent test questions show a difference of some {100 * least:.0f} points or more: {text}"
 
 
 def _like_with_like(corpora: pl.DataFrame) -> Iterator[str]:

@@ -35,7 +35,7 @@ def _relevance(found: pl.DataFrame) -> Interval | None:
     """Mean over completed rows with Student's interval; None where fewer than three rows are there."""
     from scipy.stats import t  # takes a second to import
 
-    rows: list[Mapping] = found.filter(pl.col("completed") > 1).to_dicts()
+    rows: list[Mapping] = found.drop_nulls(["relevance_all", "relevance_sd"]).to_dicts()
     n = sum(row["completed"] for row in rows)
     if n < 3:
         return None

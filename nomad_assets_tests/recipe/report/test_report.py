@@ -78,6 +78,21 @@ def test_too_few_replicates_leave_the_question_open(replicates, words):
     report = build_report(make_data(replicates=replicates))
     assert opening(report).startswith(words)
     assert "set replicates = 5 in the profile's grid" in report.markdown
+    # 60 test questions in each of two benchmarks, each a draw of its own
+    assert (
+        "5 replicates of 120 independent test questions show a difference of some 12 points or more: nomad-assets power"
+        in report.markdown
+    )
+
+
+def test_where_no_model_is_right_headroom_is_named():
+    report = build_report(make_data(replicates=5, right=lambda model: -1.0))
+    assert "Hardly any model is right on trivia and sums" in report.markdown
+    assert "nomad-assets headroom" in report.markdown
+
+
+def test_what_is_settled_needs_no_power(planted):
+    assert "nomad-assets power" not in planted.markdown
 
 
 def test_a_choice_is_made_on_the_dev_questions_and_reported_on_the_others():
