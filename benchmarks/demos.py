@@ -50,7 +50,7 @@ def said(profile: Path) -> dict:
     first, _, rest = re.search(r"\*\*(.+?)\*\*", answer)[1].partition(". ")
     settled = answer.partition("Settled, of these teachers:\n\n")[2].partition("\n\n")[0]
     corpora = {
-        arm: dict(grid.table("corpus_profile", cell, "metrics.parquet").iter_rows()) for arm, cell in CELLS.items()
+        arm: dict(grid.table("corpus_profile", cell, "metrics").iter_rows()) for arm, cell in CELLS.items()
     }
     right = grid.scores().filter(metric="exact_match").group_by("kind", "arm").agg(mean="mean")
     scores = {arm or kind: sum(found) / len(found) for kind, arm, found in right.iter_rows()}

@@ -81,7 +81,15 @@ def _close_runs() -> None:
         cancel_own_runs()
 
 
-def report(profile: ProfileOption = None) -> None:
+def report(
+    profile: ProfileOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write RESULTS.md, its plots and its data into this folder, to commit.")
+    ] = None,
+    no_texts: Annotated[
+        bool, typer.Option("--no-texts", help="Leave the words of examples and rows out of what --out writes.")
+    ] = False,
+) -> None:
     """Print the current report and where its HTML lies; a line on standard error when it is out of date or incomplete.
 
     Example: nomad-assets report > report.md
@@ -89,20 +97,26 @@ def report(profile: ProfileOption = None) -> None:
     from nomad_assets.cells import Cell
     from nomad_assets.cli.listing import remarks_on_report
     from nomad_assets.opening import open_grid
-    from nomad_assets.steps.report import HTML, MARKDOWN
+    from nomad_assets.recipe.report.archive import read_data, without_texts, write_results
+    from nomad_assets.steps.report import DATA, HTML, MARKDOWN
 
     with errors():
+        if no_texts and out is None:
+            raise NomadError("--no-texts is for --out FOLDER")
         grid, store = open_grid(profile)
         artifact = store.require("recipe_report", Cell())
         with store.reading([artifact]):
             text = (artifact / MARKDOWN.name).read_text(encoding="utf-8")
-        out = Console()
-        if out.is_terminal:
-            out.print(Markdown(text))
+            data = read_data(artifact / DATA.name) if out else None
+        screen = Console()
+        if screen.is_terminal:
+            screen.print(Markdown(text))
         else:
             print(text, flush=True)
         for line in remarks_on_report(grid, store):
             note(line)
+        if data is not None:
+            note(f"written: {short(write_results(without_texts(data) if no_texts else data, out))}")
     note(f"HTML: {short(artifact / HTML.name)}")
 
 

@@ -20,6 +20,7 @@ from nomad_assets.recipe.curation.signs import signs_of_error
 from nomad_assets.recipe.evaluation.looks import looks_taken
 from nomad_assets.recipe.evaluation.splits import with_splits
 from nomad_assets.recipe.evaluation.statistics import mean_interval
+from nomad_assets.recipe.report.archive import write_data
 from nomad_assets.recipe.report.comparisons import RIVALS
 from nomad_assets.recipe.report.header import steps_made
 from nomad_assets.recipe.report.report import build_report
@@ -29,7 +30,7 @@ from nomad_assets.steps.curation import CuratedCorpus, NoveltyCurve, ProfileMetr
 from nomad_assets.steps.scores import QuestionResults
 from nomad_assets.steps.seeds import SeedExamples
 
-MARKDOWN, HTML = File("report.md"), File("report.html")
+MARKDOWN, HTML, DATA = File("report.md"), File("report.html"), File("data/")
 SAMPLED_ROWS = 200
 SIDES = {"base_scores": "base", "control_scores": "control", "student_scores": "student"}
 NEEDED = ("student_scores", "corpus_profile", "curated_corpus")  # at least one cell of each
@@ -137,8 +138,8 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
         "seed_examples": Read({SeedExamples: View(("id", "prompt", "response"))}, optional=True),
         "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
-    tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML),
-    version="8", group="report", kinds=("markdown", "html"),
+    tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML, DATA),
+    version="9", group="report", kinds=("markdown", "html"),
 )  # fmt: skip
 def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.
@@ -148,10 +149,12 @@ def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     for name in NEEDED:
         if not inputs.each(name):
             raise NomadError(f"no cell of the grid has {name} yet; materialise at least one cell first")
-    report = build_report(gather(config, inputs))
+    data = gather(config, inputs)
+    report = build_report(data)
     out.path(MARKDOWN).write_text(report.markdown, encoding="utf-8")
     out.path(HTML).write_text(report.html, encoding="utf-8")
     out.write(report.comparisons, Comparisons)
+    write_data(data, out.path(DATA))
     out.report(rows=report.comparisons.height, recommended=report.recommended)
     out.show("report", Markdown(report.markdown))
     out.show("preview", report.comparisons)

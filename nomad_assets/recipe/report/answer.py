@@ -7,11 +7,11 @@ import polars as pl
 from nomad_assets.recipe.evaluation.crossed import FEWEST_REPLICATES
 from nomad_assets.recipe.evaluation.power import ALPHA, EXACT_MATCH, POWER, smallest_effect
 from nomad_assets.recipe.report import plots
-from nomad_assets.recipe.report.blocks import Block, Bullets, Paragraph, Picture
+from nomad_assets.recipe.report.blocks import Block, Bullets, Paragraph, Picture, Table
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, LOGPROB, Findings, Side, equivalent_words
 from nomad_assets.recipe.report.controls import against_words, what_controls_tell
 from nomad_assets.recipe.report.corpora import unfilled_target
-from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
+from nomad_assets.recipe.report.formatting import ahead_words, chance, counted, gap_numbers, gap_words, listed, percent
 from nomad_assets.recipe.report.large_effects import what_is_settled
 from nomad_assets.recipe.report.recommendation import Group, Recommendation
 
@@ -27,6 +27,8 @@ def answer(findings: Findings, chosen: Recommendation) -> list[Block]:
             f"{row['label']} {gap_words(row, brief=True)}" for row in rows.iter_rows(named=True)
         )
         blocks.append(Picture.of(plots.forest(rows, _replicates(findings, rows)), f"{alt}."))
+        if rows["p"].is_not_null().any():
+            blocks.append(_in_numbers(rows))
     blocks.append(Paragraph(_against_all(findings)))
     if lines := list(what_controls_tell(findings, chosen.best)):
         blocks += [Paragraph("What each control tells:"), Bullets(lines)]
@@ -108,6 +110,26 @@ def _pooled(findings: Findings) -> pl.DataFrame:
     """The comparisons of the figure over all sizes and benchmarks, with a label."""
     found = [(label, findings.found(a, b, None, None)) for a, b, label in _pairs(findings)]
     return pl.DataFrame([{"label": label, **row} for label, row in found if row is not None], infer_schema_length=None)
+
+
+def _in_numbers(pooled: pl.DataFrame) -> Table:
+    """The figure as a table, with what its differences would be worth if there were none."""
+    rows = [
+        [
+            row["label"],
+            row["verdict"],
+            "{} ({})".format(*gap_numbers(row)),
+            chance(row["p"]),
+            chance(row["p_flips"]),
+            str(row["replicates"]),
+        ]
+        for row in pooled.iter_rows(named=True)
+    ]
+    caption = (
+        "The figure in numbers: points with 95% intervals. p is corrected for several comparisons (Holm) but for those of controls with each "
+        "other; by sign flips it is not corrected."
+    )
+    return Table(caption, ["Comparison", "Verdict", "Difference", "p", "p by sign flips", "Replicates"], rows, words=2)
 
 
 def _replicates(findings: Findings, pooled: pl.DataFrame) -> pl.DataFrame:

@@ -94,6 +94,8 @@ def examples(data: ReportData, recommended: str | None) -> list[Block]:
     """Random kept and dropped rows of the first and the last arm at one size, side by side, of the first replicate."""
     if data.rows.is_empty():
         return [Paragraph("There are no rows to show.")]
+    if data.rows["prompt"].is_null().all():
+        return [Paragraph("The texts of rows are left out here.")]
     every = data.corpora.select("arm", "prompt_loss").unique().sort("prompt_loss", "arm", nulls_last=True)["arm"]
     sizes = data.rows["train_size"].unique().sort().to_list()
     size = Cell.of_label(recommended).train_size if recommended else sizes[-1]

@@ -63,6 +63,11 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
+def chance(p: float | None) -> str:
+    """A p, which is never 0."""
+    return "below 0.001" if p is not None and p < 0.001 else number(p)
+
+
 def ratio(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "–"
 

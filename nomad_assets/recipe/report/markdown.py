@@ -20,12 +20,15 @@ from nomad_assets.recipe.report.blocks import (
 )
 
 
-def markdown_page(title: str, subtitle: str, sections: list[Section]) -> str:
-    """The sections as GitHub-flavoured Markdown. Pictures are named, not embedded: they are in the HTML."""
+def markdown_page(title: str, subtitle: str, sections: list[Section], pictures: dict[str, str] | None = None) -> str:
+    """The sections as GitHub-flavoured Markdown. Pictures are named, not embedded: they are in the HTML.
+
+    With `pictures` they are linked as files beside the page, and the dictionary receives them: path -> SVG.
+    """
     parts = [f"# {_cell(title)}", _cell(subtitle)]
     for section in sections:
         parts.append(f"## {_cell(section.title)}")
-        parts.extend(_markdown_block(block) for block in section.blocks)
+        parts.extend(_markdown_block(block, pictures) for block in section.blocks)
     return "\n\n".join(parts) + "\n"
 
 
@@ -45,7 +48,7 @@ def _fenced(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _markdown_block(block: Block) -> str:
+def _markdown_block(block: Block, pictures: dict[str, str] | None) -> str:
     match block:
         case Paragraph(text, strong):
             return " ".join(part for part in (f"**{_cell(strong)}**" if strong else "", _cell(text)) if part)
@@ -56,6 +59,10 @@ def _markdown_block(block: Block) -> str:
             lines = [[_cell(cell) for cell in row] for row in (header, *rows)]
             lines.insert(1, rule)
             return f"{_cell(caption)}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        case Picture(svg=svg, alt=alt) if pictures is not None:
+            path = f"plots/{len(pictures) + 1:02}.svg"
+            pictures[path] = svg
+            return f"![{_cell(alt)}]({path})"
         case Picture(alt=alt):
             return f"(Figure in the HTML report: {_cell(alt)})"
         case Reader():

@@ -19,7 +19,7 @@ from nomad_assets.recipe.report.header import subtitle
 from nomad_assets.recipe.report.markdown import markdown_page
 from nomad_assets.recipe.report.page import html_page
 from nomad_assets.recipe.report.proxies import what_goes_with_better_students
-from nomad_assets.recipe.report.recommendation import recommend
+from nomad_assets.recipe.report.recommendation import Recommendation, recommend
 from nomad_assets.recipe.report.report_data import ReportData
 from nomad_assets.recipe.report.scores import leaderboard, paired_comparisons, scorings
 
@@ -45,7 +45,20 @@ def build_report(data: ReportData) -> Report:
     """Compare, recommend and write it up. Raises NomadError when a setting is missing or a result is not a number."""
     findings = Findings(data)
     chosen = recommend(findings)
-    recommended = chosen.cell
+    sections, below = _sections(findings, chosen), subtitle(data)
+    markdown, html = markdown_page(TITLE, below, sections), html_page(TITLE, below, sections)
+    return Report(markdown, html, chosen.cell, findings.comparisons, _figures(findings))
+
+
+def results_page(data: ReportData) -> tuple[str, dict[str, str]]:
+    """(the report as Markdown, the SVG files that it links by their paths): for a repository, where it is read beside its data."""
+    findings = Findings(data)
+    pictures: dict[str, str] = {}
+    return markdown_page(TITLE, subtitle(data), _sections(findings, recommend(findings)), pictures), pictures
+
+
+def _sections(findings: Findings, chosen: Recommendation) -> list[Section]:
+    data, recommended = findings.data, chosen.cell
     sections = [
         Section("The answer", answer(findings, chosen)),
         Section("Recommended cell", [Paragraph(chosen.why, chosen.choice)]),
@@ -61,9 +74,7 @@ def build_report(data: ReportData) -> Report:
     ]
     if data.missing:
         sections.append(Section("Missing cells", [Bullets(list(data.missing))]))
-    below = subtitle(data)
-    markdown, html = markdown_page(TITLE, below, sections), html_page(TITLE, below, sections)
-    return Report(markdown, html, recommended, findings.comparisons, _figures(findings))
+    return sections
 
 
 def _figures(findings: Findings) -> dict[str, "alt.TopLevelMixin"]:

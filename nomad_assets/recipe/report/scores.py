@@ -16,7 +16,7 @@ from nomad_assets.recipe.report.comparisons import (
     Side,
     equivalent_words,
 )
-from nomad_assets.recipe.report.formatting import gap_numbers, model_label, number, percent, score_words
+from nomad_assets.recipe.report.formatting import chance, gap_numbers, model_label, number, percent, score_words
 
 
 def leaderboard(findings: Findings, recommended: str | None) -> list[Block]:
@@ -86,7 +86,7 @@ def _comparison_rows(findings: Findings, a: Side, b: Side) -> Iterator[list[str]
                 *cells,
                 *("{} ({})".format(*gap_numbers(r)) if r else "–" for r in (row, second)),
                 str(row["n"]),
-                number(row["p_flips"]) if pooled else "–",
+                chance(row["p_flips"]) if pooled else "–",
             ]
 
 
