@@ -342,7 +342,7 @@ def what_is_in(rng: random.Random) -> Task:
             f"{sentence(joined([f'the {a} is in the {b}' for a, b in pairs]))} What is in the {holder}?",
             f"{' '.join(f'{b.capitalize()}: {a}.' for a, b in pairs)} What is in the {holder}?",
         ),
-        (f"the {thing}",),
+        (thing,),
     )
 
 
