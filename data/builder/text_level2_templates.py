@@ -9,6 +9,7 @@ from builder.text_words import (
     COMPOUNDS,
     DAYS,
     GOODS,
+    LONG_WORDS,
     NAMES,
     ORDINALS,
     PLURALS,
@@ -239,9 +240,8 @@ def even_number(rng: random.Random) -> Task:
 
 
 def longest_word(rng: random.Random) -> Task:
-    while len((words := sorted(some(rng, THINGS, 3), key=len))[-1]) < len(words[-2]) + 2:
-        pass
-    longest, words = words[-1], shuffled(rng, words)
+    longest = rng.choice(LONG_WORDS)
+    words = shuffled(rng, [longest, *rng.sample([thing for thing in THINGS if len(thing) < 6], 2)])
     return Task(
         (
             f"Which word has the most letters: {listed(words)}?",

@@ -22,6 +22,11 @@ THINGS = (
     "rope rose sail salt seed shell ship shirt shoe snake snow soap sock spoon star stone sun table tent tiger tooth "
     "tower tree truck vase wagon wall whale wheel wolf zebra"
 ).split()
+# Longer than any thing.
+LONG_WORDS = (
+    "blanket building butterfly chicken computer dinosaur elephant kitchen library mountain notebook penguin picture "
+    "rainbow sandwich teacher umbrella village weather window"
+).split()
 # Things to buy.
 GOODS = (
     "ball bell book bowl brush chair clock coat cup desk drum fan fork glove hat kite knife lamp map mirror pan pen phone "
