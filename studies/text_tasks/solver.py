@@ -29,9 +29,9 @@ NUMBER_WORDS = (
 ).split()
 # The scoring rule drops them, so none can be part of an answer.
 ARTICLES = frozenset(("a", "an", "the"))
-# A sentence that lost a word leaves one of these in the place of a key or a value.
+# A garbled prompt has one of these in the place of an item, a key or a value.
 FUNCTION_WORDS = ARTICLES | frozenset(
-    "and are at costs each for has in is it likes not of on or starts to took".split()
+    "and are at costs each find for has how in is it likes of on or starts that to took what when which who write".split()
 )
 # What a sentence may begin with, other than a person's name.
 OPENERS = ARTICLES | frozenset("after at before every in last my near on our then this today when yesterday".split())
