@@ -1,7 +1,7 @@
 """Build the seed examples and benchmarks of this folder, byte for byte the same on every run.
 
 pip install -r data/requirements.txt
-python data/build_data.py            # write the four files
+python data/build_data.py            # write every file
 python data/build_data.py --check    # build to a temporary folder and compare with what is shipped
 """
 
@@ -11,11 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from builder import trivia, word_problems
+from builder import text_tasks, trivia, word_problems
 
 HERE = Path(__file__).resolve().parent
 SEED = 20250707
-KINDS = {"trivia": trivia.build, "word_problems": word_problems.build}
+KINDS = {"trivia": trivia.build, "word_problems": word_problems.build, "text_tasks": text_tasks.build}
 
 
 def file_names() -> list[str]:

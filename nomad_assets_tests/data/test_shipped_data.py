@@ -1,25 +1,26 @@
 """The shipped seed examples and benchmarks: sizes, disjointness, sums that are true, and the build that made them."""
 
 import importlib.util
-import json
 import re
 import subprocess
 import sys
 from collections import Counter
-from functools import cache
-from pathlib import Path
 
 import pytest
 
-DATA = Path(__file__).resolve().parents[2] / "data"
-KINDS = ("trivia", "word_problems")
-SIDES = ("seed", "benchmark")
+from nomad_assets_tests.data.shipped_rows import DATA, SIDES, rows
+
+KINDS = ("trivia", "word_problems", "text_tasks")
+ID_PREFIXES = {"trivia": "trivia", "word_problems": "word", "text_tasks": "task"}
+DIFFICULTIES = {"trivia": {1, 2, 3, 4}, "word_problems": {1, 2, 3, 4}, "text_tasks": {1, 2, 3}}
 MIN_ROWS = {"seed": 2000, "benchmark": 300}
 MIN_EASY_ROWS = {
     ("trivia", "seed"): 400,
     ("trivia", "benchmark"): 100,
     ("word_problems", "seed"): 500,
     ("word_problems", "benchmark"): 120,
+    ("text_tasks", "seed"): 600,
+    ("text_tasks", "benchmark"): 180,
 }
 MIN_TRIVIA_FORMS = 25
 MIN_TEMPLATES, MIN_SEED_TEMPLATES, MIN_UNSEEN_TEMPLATES = 48, 36, 12
@@ -38,12 +39,6 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 every_side = pytest.mark.parametrize("side", SIDES)
 
 
-@cache
-def rows(kind: str, side: str) -> list[dict]:
-    text = (DATA / side / f"{kind}.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def templates(side: str, difficulty: int | None = None) -> set[str]:
     found = rows("word_problems", side)
     return {row["template"] for row in found if difficulty in (None, row["difficulty"])}
@@ -52,14 +47,14 @@ def templates(side: str, difficulty: int | None = None) -> set[str]:
 @every_file
 def test_row_counts_and_difficulties(kind: str, side: str) -> None:
     counts = Counter(row["difficulty"] for row in rows(kind, side))
-    assert set(counts) == {1, 2, 3, 4}
+    assert set(counts) == DIFFICULTIES[kind]
     assert sum(counts.values()) >= MIN_ROWS[side]
     assert min(counts[1], counts[2]) >= MIN_EASY_ROWS[kind, side]
 
 
 @every_file
 def test_ids_count_up(kind: str, side: str) -> None:
-    prefix = f"{kind.split('_')[0]}-{side[0]}"
+    prefix = f"{ID_PREFIXES[kind]}-{side[0]}"
     expected = [f"{prefix}-{index:05d}" for index in range(1, len(rows(kind, side)) + 1)]
     assert [row["id"] for row in rows(kind, side)] == expected
 

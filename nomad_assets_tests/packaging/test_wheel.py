@@ -68,6 +68,7 @@ def test_a_wheel_carries_the_package_and_what_ships_and_nothing_else(sources: Pa
         "nomad_assets/recipe/report/page.js",
         "nomad_assets/data/seed/trivia.jsonl",
         "nomad_assets/data/benchmark/word_problems.jsonl",
+        "nomad_assets/data/seed/text_tasks.jsonl",
         "nomad_assets/data/licenses/unicode-v3.txt",
         "nomad_assets/data/README.md",
     } <= found.keys()
