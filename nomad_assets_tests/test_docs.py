@@ -156,7 +156,7 @@ def forecast_seconds(said: str) -> float:
 def taken_seconds(lake: Path) -> float:
     """What the manifests say. A forecast is made in seconds, on machines that others use too: a factor of three is allowed."""
     manifests = [json.loads(path.read_text(encoding="utf-8")) for path in lake.rglob("manifest.json")]
-    assert len(manifests) > 30
+    assert len(manifests) > 15
     return sum(manifest["seconds"] for manifest in manifests)
 
 

@@ -43,7 +43,7 @@ def test_a_folder_with_rows_is_ready_to_run(tmp_path: Path) -> None:
     profile = load_profile(str(tmp_path / "mine" / "nomad.toml"))
     assert (
         profile.name == "mine"
-        and profile.grid.train_sizes == [16, 64]
+        and profile.grid.train_sizes == [32]
         and profile.benchmarks["held_out"].rule == "triviaqa"
     )
     held_out, kept = (lines(tmp_path / "mine" / "data" / f"{name}.jsonl") for name in ("questions", "seeds"))
@@ -313,8 +313,8 @@ def test_sizes_fit_few_seeds_and_fewer_are_refused(tmp_path: Path) -> None:
             refused += 1
             continue
         made += 1
-        sizes = load_profile(str(tmp_path / f"mine{salt}" / "nomad.toml")).grid.train_sizes
-        assert sizes[-1] == min(64, len(division.seeds)) == pool_of(tmp_path / f"mine{salt}")[0] and sizes[0] >= 4
+        (size,) = load_profile(str(tmp_path / f"mine{salt}" / "nomad.toml")).grid.train_sizes
+        assert size == min(32, len(division.seeds)) == pool_of(tmp_path / f"mine{salt}")[0] and size >= 4
     assert refused and made
 
 
