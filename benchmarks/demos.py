@@ -49,9 +49,7 @@ def said(profile: Path) -> dict:
     answer = grid.report().markdown.split("## The answer\n", 1)[1].split("\n## ", 1)[0]
     first, _, rest = re.search(r"\*\*(.+?)\*\*", answer)[1].partition(". ")
     settled = answer.partition("Settled, of these teachers:\n\n")[2].partition("\n\n")[0]
-    corpora = {
-        arm: dict(grid.table("corpus_profile", cell, "metrics").iter_rows()) for arm, cell in CELLS.items()
-    }
+    corpora = {arm: dict(grid.table("corpus_profile", cell, "metrics").iter_rows()) for arm, cell in CELLS.items()}
     right = grid.scores().filter(metric="exact_match").group_by("kind", "arm").agg(mean="mean")
     scores = {arm or kind: sum(found) / len(found) for kind, arm, found in right.iter_rows()}
     return {
