@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 FAST := -n 2 --dist loadfile -m "not system and not browser and not heavy"
 ALONE := -m "system or browser or heavy"
 
-.PHONY: demo test test-all ui lint clean-data
+.PHONY: demo test test-all study ui lint clean-data
 
 demo: .venv/installed
 	$(BIN)/nomad-assets run --profile quickstart
@@ -19,6 +19,12 @@ test: .venv/installed-dev
 # Also the real model, vLLM, the webserver and the browser.
 test-all: test
 	$(BIN)/python -m pytest $(ALONE) $(PYTEST_ARGS)
+
+# A study of studies/ from nothing: make study NAME=text_tasks
+study: .venv/installed
+	$(BIN)/nomad-assets headroom --profile studies/$(NAME)/profile.toml > studies/$(NAME)/HEADROOM.md
+	$(BIN)/nomad-assets run --profile studies/$(NAME)/profile.toml
+	$(BIN)/nomad-assets report --profile studies/$(NAME)/profile.toml --out studies/$(NAME)
 
 ui: .venv/installed
 	$(BIN)/nomad-assets ui
