@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from statistics import median
 
@@ -38,7 +39,7 @@ def once(seed: int) -> dict:
         subprocess.run(command, cwd=home, env={**os.environ, **places}, check=True, stdout=subprocess.DEVNULL)
         minutes = (time.monotonic() - begun) / 60
         os.environ.update(places)
-        return {"seed": seed, "minutes": minutes, "machine": machine(), **said(profile)}
+        return {"seed": seed, "minutes": minutes, "machine": machine(), **said(profile)}  # its load is that at the end
 
 
 def said(profile: Path) -> dict:
@@ -64,7 +65,7 @@ def said(profile: Path) -> dict:
 def table(runs: list[dict]) -> str:
     lines = [
         "| seed | first sentence | chosen cell against seeds alone | prompts ended, masked and unmasked | relevance | attempts that gave a row without a sign of error "
-        "| base, seeds alone, masked, unmasked | minutes |",
+        "| base, seeds alone, masked, unmasked | minutes (load) |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for run in runs:
@@ -77,11 +78,13 @@ def table(runs: list[dict]) -> str:
         scores = ", ".join(f"{100 * run['scores'][of]:.0f}%" for of in ("base", "control", *CELLS))
         lines.append(
             f"| {run['seed']} | {run['first']} | {run['difference']} | {ended} | {', '.join(relevance)} "
-            f"| {good} | {scores} | {run['minutes']:.1f} |"
+            f"| {good} | {scores} | {run['minutes']:.1f} ({run['machine']['load_before']:.1f}) |"
         )
     minutes = [run["minutes"] for run in runs]
     counted = f"{len(runs)} runs, minutes {median(minutes):.1f} ({min(minutes):.1f} to {max(minutes):.1f})"
-    return "\n".join([*lines, "", counted])
+    settled = Counter(line.removeprefix("- ").partition(":")[0] for run in runs for line in run["settled"])
+    settling = [f"settled in {count} of {len(runs)}: {what}" for what, count in settled.most_common()]
+    return "\n".join([*lines, "", counted, *settling])
 
 
 def main() -> None:
