@@ -12,6 +12,7 @@ import os
 import random
 import tempfile
 from collections import Counter
+from pathlib import Path
 
 import polars as pl
 
@@ -19,16 +20,21 @@ SIZE, ARM = 8, "unmasked"
 
 
 def scores(replicates: int, folder: str) -> pl.DataFrame:
-    """replicate, benchmark, question_id, cluster, value: the primary metric on the test questions."""
+    """replicate, benchmark, question_id, cluster, value: log-probabilities of the right answers to the test questions. A random model
+    is right on hardly any, so shares would all be equal."""
     os.environ["NOMAD_HOME"] = folder
     from nomad_assets import api
     from nomad_assets.cells import Cell
-    from nomad_assets.recipe.evaluation.benchmarks import PRIMARY
+    from nomad_assets.profile.load import PROFILES
+    from nomad_assets.recipe.evaluation.benchmarks import LOG_PROBABILITY
     from nomad_assets.steps.benchmarks import BenchmarkQuestions
     from nomad_assets.steps.scores import QuestionResults
 
-    settings = {"grid.train_sizes": [SIZE], "grid.prompt_loss": {ARM: 1.0}, "grid.replicates": replicates}
-    grid = api.load("smoke", settings=settings)
+    profile = Path(folder) / "same.toml"
+    wanted = f"train_sizes = [{SIZE}]\nprompt_loss = {{ {ARM} = 1.0 }}\nreplicates = {replicates}"
+    shipped = (PROFILES / "smoke.toml").read_text(encoding="utf-8")
+    profile.write_text(shipped.replace("train_sizes = [8, 16]", wanted), encoding="utf-8")
+    grid = api.load(profile)
     grid.run(until="student_scores", say=None)
     asked = grid._store.require("benchmark_questions", Cell()).read(
         grid._grid.graph["benchmark_questions"].file_of(BenchmarkQuestions)
@@ -39,7 +45,7 @@ def scores(replicates: int, folder: str) -> pl.DataFrame:
         grid._store.require("student_scores", Cell(SIZE, ARM, r)).read(file).with_columns(replicate=pl.lit(r))
         for r in range(replicates)
     ]
-    return pl.concat(found).filter(metric=PRIMARY).join(test, on=["benchmark", "question_id"])
+    return pl.concat(found).filter(metric=LOG_PROBABILITY).join(test, on=["benchmark", "question_id"])
 
 
 def verdicts(table: pl.DataFrame, replicates: int, splits: int) -> Counter:

@@ -139,7 +139,7 @@ def _of_every_cell(*tables: type[Table], facts: tuple[str, ...] = ()) -> Read:
         "benchmark_questions": Read({BenchmarkQuestions: View(("id", "benchmark", "cluster", "split"))}, optional=True),
     },
     tables={"comparisons.parquet": Comparisons}, files=(MARKDOWN, HTML, DATA),
-    version="9", group="report", kinds=("markdown", "html"),
+    version="10", group="report", kinds=("markdown", "html"),
 )  # fmt: skip
 def recipe_report(config: ReportConfig, inputs: Inputs, out: Output) -> None:
     """Leaderboard, paired comparisons, plots and the recommended cell, as Markdown and as one HTML file.

@@ -8,6 +8,8 @@ no cell is recommended: the seed examples alone serve better.
 
 from typing import NamedTuple
 
+import polars as pl
+
 from nomad_assets.cells import Cell
 from nomad_assets.recipe.report.comparisons import BASE, CONTROL, Findings, Side
 from nomad_assets.recipe.report.formatting import ahead_words, counted, gap_words, listed, percent
@@ -28,7 +30,7 @@ class Recommendation(NamedTuple):
 
 def recommend(findings: Findings) -> Recommendation:
     """The best mean over benchmarks; among those not shown to be below it, log-probability decides."""
-    means = _group_means(findings, findings.shares)
+    means = _with_rows(findings, _group_means(findings, findings.shares))
     if not means:
         why = "No cell has been scored on every benchmark by a share of right answers."
         if findings.values.filter(split="dev").is_empty() and not findings.values.is_empty():
@@ -81,6 +83,13 @@ def _group_means(findings: Findings, metrics: dict[str, str]) -> dict[Group, flo
     groups = students.group_by("train_size", "arm", maintain_order=True)
     means = {group: findings.mean(values, metrics) for group, values in groups if group[1] in findings.arms}
     return {group: mean for group, mean in means.items() if mean is not None}
+
+
+def _with_rows(findings: Findings, means: dict[Group, float]) -> dict[Group, float]:
+    """Those whose students had a synthetic row, or all where none had: without rows a student is its own control."""
+    kept = findings.data.corpora.group_by("train_size", "arm").agg(pl.col("kept").sum()).filter(kept=0)
+    empty = set(kept.select("train_size", "arm").iter_rows())
+    return {group: mean for group, mean in means.items() if group not in empty} or means
 
 
 def _apart(findings: Findings, a: Group, b: Group, metrics: dict[str, str]) -> bool:

@@ -112,6 +112,19 @@ def test_where_the_control_is_ahead_no_cell_is_recommended():
     assert opening(report).startswith("**No: students of ")
 
 
+def test_a_cell_whose_students_had_no_synthetic_row_is_not_chosen():
+    """masked is the better one on every question, and its students are the control under another name."""
+    right = {"base": 0.1, "control": 0.6}
+    data = make_data(
+        sizes=(16,), replicates=5, right=lambda model: right.get(model[0], 0.6 if model[3] == "masked" else 0.5),
+        kept=lambda size, arm: 0 if arm == "masked" else 40,
+    )  # fmt: skip
+    report = build_report(data)
+    assert "16/unmasked was chosen on the dev questions" in opening(report) and report.recommended is None
+    nothing = build_report(replace(data, corpora=data.corpora.with_columns(kept=pl.lit(0, pl.Int64))))
+    assert "16/masked was chosen on the dev questions" in opening(nothing)
+
+
 def test_questions_of_one_cluster_count_as_one_draw():
     data = make_data(sizes=(16,), replicates=5, benchmarks={"trivia": "triviaqa"})
     number = pl.col("question_id").str.slice(1).cast(pl.Int64)
